@@ -1,0 +1,283 @@
+"""CMU-MOSEI: its computational sequences, label orders and the labels table.
+
+Zadeh et al. (2018), "Multimodal Language Analysis in the Wild: CMU-MOSEI Dataset and
+Interpretable Dynamic Fusion Graph".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from emorec.errors import DataError, shorten
+from emorec.files import fingerprint
+from emorec.labels import (
+    MOSEI,
+    MOSEI_ALL,
+    LabelMap,
+    LabelSchema,
+    canonical,
+    label_map,
+)
+from emorec.sequences.csd import (
+    ComputationalSequence,
+    Rows,
+    open_sequence,
+    write_sequence,
+)
+
+# The order of the columns of a fused step: text, image, audio.
+MODALITIES = {"T": "text", "V": "image", "A": "audio"}
+TEXT = "glove_vectors"
+LABELS = "All Labels"
+IMAGE = {"facet": "FACET 4.2", "openface": "OpenFace_2"}
+AUDIO = "COVAREP"
+FILES = {
+    TEXT: "CMU_MOSEI_TimestampedWordVectors.csd",
+    IMAGE["facet"]: "CMU_MOSEI_VisualFacet42.csd",
+    IMAGE["openface"]: "CMU_MOSEI_VisualOpenFace2.csd",
+    AUDIO: "CMU_MOSEI_COVAREP.csd",
+    LABELS: "CMU_MOSEI_Labels.csd",
+}
+# Names that earlier releases of the SDK gave to the same sequences.
+OLD_NAMES = {"OpenFace2.0": IMAGE["openface"], "Emotion Labels": LABELS}
+# Sequences of the SDK that emorec does not use.
+OTHER_NAMES = {"words", "phones", "OpenSMILE", "glove_vectors_with_sp"}
+
+# FACET's own emotion and sentiment estimates, close to the labels to be predicted.
+_FACET_ESTIMATES = {
+    *("anger", "contempt", "disgust", "happy", "fear", "sad", "surprise"),
+    *("confusion", "frustration", "neutral", "baseline", "positive", "negative"),
+}
+
+
+@dataclass
+class MoseiFiles:
+    """The open sequences of a dataset folder.
+
+    Attributes
+    ----------
+    folder : Path
+        Where they lie.
+    sequences : dict
+        Sequence name -> ComputationalSequence, old names already mapped.
+    paths : dict
+        Sequence name -> file.
+    notes : list of str
+        What a user should know: files left aside, missing metadata.
+    """
+
+    folder: Path
+    sequences: dict[str, ComputationalSequence] = field(default_factory=dict)
+    paths: dict[str, Path] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+
+    def fingerprint(self) -> dict[str, list[int]]:
+        """Identify the files without reading them."""
+        return fingerprint(list(self.paths.values()))
+
+
+def find_files(folder: str | Path) -> list[Path]:
+    """Return the .csd files of a dataset folder and of its folder ``labels``."""
+    folder = Path(folder)
+    return sorted(folder.glob("*.csd")) + sorted(folder.glob("labels/*.csd"))
+
+
+def sequence_names(
+    image_feature: str, modalities: str = "TVA", align_to_text: bool = True
+) -> list[str]:
+    """Return the sequences that a run reads, labels last.
+
+    Parameters
+    ----------
+    image_feature : {"facet", "openface"}
+        The visual features.
+    modalities : str
+        Letters of `MODALITIES`. The text is needed for its word times also where its
+        features are not.
+    align_to_text : bool
+        Whether words are the common steps.
+    """
+    by_letter = {"T": TEXT, "V": IMAGE[image_feature], "A": AUDIO}
+    names = [
+        name
+        for letter, name in by_letter.items()
+        if letter in modalities or (letter == "T" and align_to_text)
+    ]
+    return [*names, LABELS]
+
+
+def open_files(folder: str | Path, names: list[str]) -> MoseiFiles:
+    """Open the sequences `names` among the .csd files of a folder.
+
+    Raises
+    ------
+    DataError
+        When the folder holds no .csd files, when a sequence is not there, is there
+        twice, or its file is damaged. Damage of other files is a note.
+    """
+    folder = Path(folder)
+    if not folder.is_dir():
+        raise DataError(f"{folder}: no such folder. Expected a folder of .csd files.")
+    paths = find_files(folder)
+    if not paths:
+        raise DataError(
+            f"{folder}: no .csd files here or in its folder 'labels'. Expected "
+            f"{shorten([FILES.get(name, name) for name in names])}."
+        )
+    result = MoseiFiles(folder)
+    damaged: list[DataError] = []
+    unknown: list[str] = []
+    for path in paths:
+        try:
+            sequence = open_sequence(path)
+        except DataError as error:
+            damaged.append(error)
+            continue
+        name = OLD_NAMES.get(sequence.name, sequence.name)
+        if name not in names:
+            if name not in FILES and name not in OTHER_NAMES:
+                unknown.append(f"{path.name} ('{name}')")
+            continue
+        if name in result.sequences:
+            raise DataError(
+                f"{folder}: both {result.paths[name].name} and {path.name} hold the "
+                f"sequence '{name}'. Keep one of them."
+            )
+        sequence.name = name
+        result.sequences[name] = sequence
+        result.paths[name] = path
+        if sequence.missing_metadata:
+            result.notes.append(
+                f"{path.name}: metadata lacks {shorten(sequence.missing_metadata, 3)}."
+            )
+    missing = [name for name in names if name not in result.sequences]
+    if missing and damaged:
+        raise damaged[0]
+    if missing:
+        lines = [f"'{name}' (usually {FILES[name]})" for name in missing]
+        known = f" Files of unknown sequences: {shorten(unknown)}." if unknown else ""
+        raise DataError(
+            f"{folder}: expected the sequence {' and '.join(lines)}, found "
+            f"{shorten(result.sequences) or 'none of those asked for'}.{known}"
+        )
+    result.notes += [f"Left aside, not needed now: {error}" for error in damaged]
+    if unknown:
+        result.notes.append(f"Left aside, unknown sequences: {shorten(unknown)}.")
+    return result
+
+
+def label_columns(labels: ComputationalSequence) -> LabelMap:
+    """Return the map from the columns of the label file to `MOSEI`.
+
+    The file's own dimension names decide where they are emotions; else its width does:
+    seven columns begin with sentiment, six (the older ``Emotion Labels``) do not.
+
+    Raises
+    ------
+    DataError
+        When neither tells.
+    """
+    names = labels.metadata.get("dimension names")
+    if isinstance(names, list):
+        words = [canonical(str(name)) for name in names]
+        if set(MOSEI.labels) <= set(words) and len(set(words)) == len(words):
+            own = LabelSchema(labels.name, tuple(words), "intensity", -3.0, 3.0)
+            return label_map(own, MOSEI)
+    if not labels.data:
+        raise DataError(f"{labels.source}: holds no entries.")
+    width = labels.read(next(iter(labels.data))).features.shape[1]
+    by_width = {len(MOSEI_ALL): MOSEI_ALL, len(MOSEI): MOSEI}
+    if width not in by_width:
+        raise DataError(
+            f"{labels.source}: expected 7 label columns "
+            f"({', '.join(MOSEI_ALL.labels)}) or the last 6, received {width}, and the "
+            "dimension names do not tell them."
+        )
+    return label_map(by_width[width], MOSEI)
+
+
+def facet_estimates(image: ComputationalSequence) -> list[int]:
+    """Return the columns of FACET that are its own emotion estimates.
+
+    Raises
+    ------
+    DataError
+        When the dimension names do not tell.
+    """
+    names = image.metadata.get("dimension names")
+    names = names if isinstance(names, list) else []
+    columns = [
+        i for i, name in enumerate(names) if canonical(str(name)) in _FACET_ESTIMATES
+    ]
+    if not columns:
+        raise DataError(
+            f"{image.source}: the dimension names do not tell which columns are "
+            f"FACET's own emotion estimates (found {shorten(names) or 'none'}). Run "
+            "without dropping them."
+        )
+    return columns
+
+
+def read_labels_table(path: str | Path) -> pd.DataFrame:
+    """Read CMU-MOSEI's labels as a table: id, start, end and the seven scores.
+
+    Raises
+    ------
+    DataError
+        When the file cannot be read or lacks a column.
+    """
+    try:
+        # Ids such as "81406" are names, not numbers.
+        table = pd.read_csv(path, dtype={"id": str})
+    except (OSError, ValueError) as error:
+        raise DataError(f"{path}: expected a CSV table ({error}).") from error
+    needed = ["id", "start", "end", *MOSEI_ALL.labels]
+    missing = [column for column in needed if column not in table]
+    if missing:
+        raise DataError(f"{path}: lacks the columns {', '.join(missing)}.")
+    return table
+
+
+def write_labels(table: pd.DataFrame, path: str | Path) -> None:
+    """Write a labels table (`read_labels_table`) as an ``All Labels`` sequence.
+
+    Segments keep the order of the table within each video.
+    """
+
+    def entries() -> Iterator[tuple[str, Rows]]:
+        groups = dict(iter(table.groupby("id", sort=False)))
+        for video in sorted(groups, key=str.encode):
+            rows = groups[video]
+            yield (
+                video,
+                Rows(
+                    rows[["start", "end"]].to_numpy(np.float32),
+                    rows[list(MOSEI_ALL.labels)].to_numpy(np.float32),
+                ),
+            )
+
+    metadata = describe("CMU-MOSEI", list(MOSEI_ALL.labels), "emotion and sentiment")
+    write_sequence(path, LABELS, entries(), metadata)
+
+
+def describe(
+    dataset: str, dimensions: list[str], what: str, version: str = "1.0"
+) -> dict[str, object]:
+    """Return the metadata that a sequence written by emorec carries."""
+    return {
+        "computational sequence description": what,
+        "dimension names": dimensions,
+        "computational sequence version": version,
+        "alignment compatible": True,
+        "dataset name": dataset,
+        "dataset version": version,
+        "creator": "emorec",
+        "contact": "see the project page of emorec",
+        "featureset bib citation": "none",
+        "dataset bib citation": "Zadeh et al. 2018, CMU-MOSEI, ACL 2018",
+    }

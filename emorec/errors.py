@@ -1,0 +1,42 @@
+"""The errors that emorec raises for what a user can mend.
+
+Every message says what was expected, what came, where, and what to do. The command
+line prints such a message without a traceback; any other exception is a fault of
+emorec itself and keeps its traceback.
+"""
+
+
+class EmorecError(Exception):
+    """Base of all errors that a user can mend."""
+
+
+class DataError(EmorecError):
+    """A file or an array is missing, damaged, or not what its format promises."""
+
+
+class LabelMismatchError(EmorecError):
+    """Two label schemas that must agree differ in names, order, kind or range."""
+
+
+class SpecError(EmorecError):
+    """A specification, an option or a combination of options cannot be used."""
+
+
+class MissingExtraError(EmorecError):
+    """An optional package is not installed; the message names emorec's extra."""
+
+    def __init__(self, package: str, extra: str, purpose: str) -> None:
+        super().__init__(
+            f"{purpose} needs the package '{package}', which is not installed. "
+            f"Install it with: pip install 'emorec[{extra}]'"
+        )
+        self.package = package
+        self.extra = extra
+
+
+def shorten(names, limit: int = 5) -> str:
+    """Join up to `limit` names for an error message and count the rest."""
+    names = [str(name) for name in names]
+    head = ", ".join(names[:limit])
+    rest = len(names) - limit
+    return f"{head} and {rest} more" if rest > 0 else head

@@ -1,0 +1,1 @@
+"""Computational sequences (.csd) and their alignment."""

@@ -1,0 +1,268 @@
+"""Alignment of computational sequences, to the bit as mmsdk aligns them.
+
+Two passes. First every sequence is brought to the words of the text: of the rows that
+touch a word the mean is taken. Then each segment of the labels takes the words that
+touch it. The rules and their rounding are those of CMU-MultimodalSDK's
+``mmdataset.align``; unlike it, this holds one video at a time and finds the rows of a
+word by binary search.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from emorec.errors import DataError, shorten
+from emorec.progress import track
+from emorec.sequences.csd import ComputationalSequence, Rows
+
+# Seconds; intervals that differ by less count as equal.
+EPSILON = 1e-5
+# Candidate pairs held at once; bounds memory when long rows overlap many words.
+_BLOCK = 1 << 20
+
+Entries = dict[str, Rows]
+
+
+@dataclass
+class AlignedDataset:
+    """The result of an alignment.
+
+    Attributes
+    ----------
+    sequences : dict
+        Sequence name -> entry key ``video[i]`` -> Rows.
+    dropped : dict
+        Video -> sequence for want of which it was left out.
+    """
+
+    sequences: dict[str, Entries] = field(default_factory=dict)
+    dropped: dict[str, str] = field(default_factory=dict)
+
+
+def align(
+    sequences: Mapping[str, ComputationalSequence],
+    words: str | None,
+    labels: str | None,
+    description: str = "Aligning",
+) -> AlignedDataset:
+    """Align sequences to words, then to labelled segments.
+
+    Parameters
+    ----------
+    sequences : mapping
+        Name -> sequence, among them `words` and `labels`.
+    words : str or None
+        The sequence whose rows are words. None skips the first pass: segments then
+        hold each sequence's own rows.
+    labels : str or None
+        The sequence whose rows are segments. None skips the second pass: entries are
+        then words, ``video[i]`` being word i of the video.
+
+    Returns
+    -------
+    AlignedDataset
+        Keys keep the number of the word or segment as stored, so numbers may be
+        missing: a word without frames has no entry in that sequence.
+
+    Raises
+    ------
+    DataError
+        When no video is in all sequences, or a file is damaged.
+    """
+    for reference in (words, labels):
+        if reference is not None:
+            _refuse_numbered(sequences[reference])
+    first = {name: seq for name, seq in sequences.items() if name != labels}
+    result = AlignedDataset(sequences={name: {} for name in sequences})
+    everywhere = _unify(sequences, result.dropped)
+    for video in track(everywhere, description):
+        parts = {name: sequence.read_video(video) for name, sequence in first.items()}
+        if words is not None:
+            # In the first pass only the reference keeps its stored order.
+            reference = parts[words]
+            pooled = {
+                name: _align_to_words(reference, rows, own=name == words)
+                for name, rows in parts.items()
+            }
+        else:
+            pooled = {name: (None, rows) for name, rows in parts.items()}
+        if labels is None:
+            for name, (numbers, rows) in pooled.items():
+                for i, number in enumerate(numbers):
+                    key = f"{video}[{number}]"
+                    result.sequences[name][key] = Rows(*(a[i : i + 1] for a in rows))
+            continue
+        empty = [name for name, (_, rows) in pooled.items() if not len(rows.intervals)]
+        if empty:
+            result.dropped[video] = empty[0]
+            continue
+        segments = sequences[labels].read_video(video)
+        for number, own in _numbered(segments):
+            result.sequences[labels][f"{video}[{number}]"] = own
+        for name, (_, rows) in pooled.items():
+            for number, cut in _cut(segments, sort_by_start(rows)):
+                result.sequences[name][f"{video}[{number}]"] = cut
+    return result
+
+
+def _refuse_numbered(sequence: ComputationalSequence) -> None:
+    numbered = [entry for entry in sequence.data if "[" in entry]
+    if numbered:
+        raise DataError(
+            f"{sequence.source}: entries such as '{numbered[0]}' show that "
+            f"'{sequence.name}' is already aligned; expected one entry per video. "
+            "Use the original file."
+        )
+
+
+def _unify(
+    sequences: Mapping[str, ComputationalSequence], dropped: dict[str, str]
+) -> list[str]:
+    """Return the videos that every sequence has, in byte order; note the others."""
+    everywhere = set.intersection(*(set(s.videos) for s in sequences.values()))
+    for name, sequence in sequences.items():
+        for other in sequences.values():
+            for video in set(other.videos) - set(sequence.videos):
+                dropped.setdefault(video, name)
+    if not everywhere:
+        sizes = [f"{name} ({len(seq.videos)})" for name, seq in sequences.items()]
+        raise DataError(
+            "No video is in every sequence; numbers of videos: "
+            f"{shorten(sizes)}. Are the files of one dataset?"
+        )
+    return sorted(everywhere, key=str.encode)
+
+
+def sort_by_start(rows: Rows) -> Rows:
+    """Sort rows by their start, equal starts in their order."""
+    starts = rows.intervals[:, 0]
+    if (starts[1:] >= starts[:-1]).all():
+        return rows
+    order = np.argsort(starts, kind="stable")
+    return Rows(rows.intervals[order], rows.features[order])
+
+
+def _wide_enough(intervals: np.ndarray) -> np.ndarray:
+    """Return the numbers of the reference rows that are longer than EPSILON."""
+    lengths = np.abs(intervals[:, 0] - intervals[:, 1])
+    return np.flatnonzero(~(lengths < EPSILON))
+
+
+def overlaps(reference: np.ndarray, intervals: np.ndarray) -> Iterator[tuple]:
+    """Find the rows that touch each reference interval.
+
+    Parameters
+    ----------
+    reference : (m, 2) float
+        Intervals in seconds, in any order.
+    intervals : (n, 2) float
+        Intervals sorted by start; they may overlap one another.
+
+    Yields
+    ------
+    number : int
+        Row of `reference` that has at least one row; ascending.
+    rows : (k,) int or slice
+        The rows of `intervals` that touch it, ascending.
+    clipped : (k, 2) float
+        Their intervals, clipped to the reference.
+    """
+    numbers = _wide_enough(reference)
+    if not len(numbers) or not len(intervals):
+        return
+    starts, ends = intervals[:, 0], intervals[:, 1]
+    # The candidates are found in double precision with a margin that covers the
+    # rounding of the files' own precision, in which the rule itself is applied below.
+    latest = float(np.abs(intervals).max(initial=np.abs(reference).max()))
+    coarse = np.result_type(reference, intervals, np.float16).type
+    margin = 2 * EPSILON + 4 * float(np.spacing(coarse(latest)))
+    wanted = reference[numbers].astype(np.float64)
+    low = np.searchsorted(
+        np.maximum.accumulate(ends.astype(np.float64)), wanted[:, 0] - margin, "left"
+    )
+    high = np.searchsorted(starts.astype(np.float64), wanted[:, 1] + margin, "right")
+    counts = np.maximum(high - low, 0)
+    begin = 0
+    while begin < len(numbers):
+        total = np.cumsum(counts[begin:])
+        size = max(1, int(np.searchsorted(total, _BLOCK, "right")))
+        block = slice(begin, begin + size)
+        begin += size
+        owner = np.repeat(numbers[block], counts[block])
+        first = np.repeat(low[block] - np.cumsum(counts[block]), counts[block])
+        row = first + np.arange(len(owner)) + np.repeat(counts[block], counts[block])
+        touch = (reference[owner, 1] - starts[row] > -EPSILON) & (
+            ends[row] - reference[owner, 0] > -EPSILON
+        )
+        owner, row = owner[touch], row[touch]
+        clipped = np.stack(
+            [
+                np.maximum(starts[row], reference[owner, 0]),
+                np.minimum(ends[row], reference[owner, 1]),
+            ],
+            axis=1,
+        )
+        keep = np.abs(clipped[:, 0] - clipped[:, 1]) > EPSILON
+        owner, row, clipped = owner[keep], row[keep], clipped[keep]
+        edges = np.flatnonzero(np.diff(owner, prepend=-1, append=-1))
+        for start, stop in zip(edges[:-1].tolist(), edges[1:].tolist(), strict=True):
+            rows = row[start:stop]
+            if rows[-1] - rows[0] == stop - start - 1:
+                rows = slice(int(rows[0]), int(rows[-1]) + 1)
+            yield int(owner[start]), rows, clipped[start:stop]
+
+
+def _mean(features: np.ndarray) -> np.ndarray:
+    """Average rows in their order, to the bit as ``numpy.average(axis=0)``."""
+    if features.dtype.kind != "f" or features.dtype.itemsize < 4:
+        return features.mean(axis=0)
+    # ndarray.mean does this same sum with four times the overhead, paid per word.
+    return (np.add.reduce(features, axis=0) / len(features)).astype(
+        features.dtype, copy=False
+    )
+
+
+def _align_to_words(
+    words: Rows, rows: Rows, own: bool
+) -> tuple[np.ndarray, Rows]:
+    """Take the mean of the rows that touch each word.
+
+    Returns the numbers of the words that have any, and one row for each of them.
+    """
+    numbers, intervals, features = [], [], []
+    with np.errstate(invalid="ignore", over="ignore"):
+        if own:
+            kept = _wide_enough(words.intervals)
+            ends = words.intervals[kept]
+            own_rows = Rows(
+                np.stack([ends.min(axis=1), ends.max(axis=1)], axis=1),
+                words.features[kept] / np.ones(1, words.features.dtype),
+            )
+            return kept, own_rows
+        rows = sort_by_start(rows)
+        for number, chosen, clipped in overlaps(words.intervals, rows.intervals):
+            numbers.append(number)
+            intervals.append((clipped.min(), clipped.max()))
+            features.append(_mean(rows.features[chosen]))
+    width = rows.features.shape[1]
+    dtype = np.result_type(words.intervals, rows.intervals)
+    mean_dtype = np.zeros(1, rows.features.dtype).mean().dtype
+    return np.array(numbers, int), Rows(
+        np.array(intervals, dtype).reshape(-1, 2),
+        np.array(features, mean_dtype).reshape(-1, width),
+    )
+
+
+def _numbered(segments: Rows) -> Iterator[tuple[int, Rows]]:
+    for number in _wide_enough(segments.intervals).tolist():
+        yield number, Rows(*(array[number : number + 1] for array in segments))
+
+
+def _cut(segments: Rows, rows: Rows) -> Iterator[tuple[int, Rows]]:
+    """Give each segment the rows that touch it, clipped to it."""
+    for number, chosen, clipped in overlaps(segments.intervals, rows.intervals):
+        # A copy, for a view would keep the whole video in memory.
+        yield number, Rows(clipped, np.array(rows.features[chosen]))
