@@ -19,8 +19,8 @@ def whole_file(path: str | Path) -> Iterator[Path]:
     """Yield a temporary path that becomes `path` when the block ends without error.
 
     The temporary file lies in the same folder, so that the rename is atomic, and
-    keeps the suffix, because some writers choose their format by it. An interruption
-    leaves the earlier file, or none.
+    keeps the suffixes, because some writers choose their format by them. An
+    interruption leaves the earlier file, or none.
 
     Raises
     ------
@@ -31,7 +31,7 @@ def whole_file(path: str | Path) -> Iterator[Path]:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         handle, name = tempfile.mkstemp(
-            dir=path.parent, prefix=".writing-", suffix=path.suffix
+            dir=path.parent, prefix=".writing-", suffix="".join(path.suffixes)
         )
         os.close(handle)
     except OSError as error:

@@ -225,9 +225,7 @@ def _mean(features: np.ndarray) -> np.ndarray:
     )
 
 
-def _align_to_words(
-    words: Rows, rows: Rows, own: bool
-) -> tuple[np.ndarray, Rows]:
+def _align_to_words(words: Rows, rows: Rows, own: bool) -> tuple[np.ndarray, Rows]:
     """Take the mean of the rows that touch each word.
 
     Returns the numbers of the words that have any, and one row for each of them.

@@ -203,9 +203,7 @@ def open_sequence(path: str | Path) -> ComputationalSequence:
     except RuntimeError as error:
         raise DataError(f"{path}: damaged HDF5 ({error}); get it again.") from error
     root = handle[roots[0]] if roots else None
-    if not isinstance(root, h5py.Group) or not isinstance(
-        root.get("data"), h5py.Group
-    ):
+    if not isinstance(root, h5py.Group) or not isinstance(root.get("data"), h5py.Group):
         raise DataError(
             f"{path}: expected a root group with a group 'data', found "
             f"{roots or 'an empty file'}. This is not a computational sequence."
@@ -279,7 +277,9 @@ def write_sequence(
             group = data.create_group(entry)
             for part, array in zip(rows._fields, rows, strict=True):
                 # HDF5 refuses chunks of no rows.
-                group.create_dataset(part, data=array, **(packing if len(array) else {}))
+                group.create_dataset(
+                    part, data=array, **(packing if len(array) else {})
+                )
         texts = root.create_group("metadata")
         for key, value in metadata.items():
             dataset = texts.create_dataset(key, (1,), dtype=h5py.string_dtype())

@@ -1,0 +1,123 @@
+"""Run folders: one record per run, which also guards against silent overwriting."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import os
+import platform
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from emorec.artifacts.spec import Spec
+from emorec.errors import SpecError, shorten
+from emorec.files import digest, read_json, write_json
+
+_PACKAGES = ("emorec", "keras", "tensorflow", "jax", "numpy", "scikit-learn", "h5py")
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """The files of one run inside the folder of its model.
+
+    Several runs share the folder; their parameter names keep their files apart.
+
+    Attributes
+    ----------
+    folder : Path
+        ``models/<model name>``.
+    param_name : str
+        Parameter name of the run, e.g. ``l_2_n_128_d_0.2_b_32_s_45``.
+    """
+
+    folder: Path
+    param_name: str
+
+    @property
+    def record_path(self) -> Path:
+        """The JSON record: settings, spec, environment, counts, training."""
+        return self.folder / f"run_{self.param_name}.json"
+
+    @property
+    def resume_folder(self) -> Path:
+        """Where an unfinished training keeps its state."""
+        return self.folder / f"unfinished_{self.param_name}"
+
+    def record(self) -> dict[str, Any] | None:
+        """Return the record, or None before the first run."""
+        return read_json(self.record_path) if self.record_path.is_file() else None
+
+    def claim(self, settings: dict[str, Any], overwrite: bool) -> None:
+        """Reserve the parameter name for these settings.
+
+        Raises
+        ------
+        SpecError
+            When a run of other settings has the name and `overwrite` is off. The
+            message lists what differs.
+        """
+        earlier = self.record()
+        if earlier is None or overwrite:
+            return
+        before = earlier.get("settings", {})
+        different = [
+            f"  {key}: {before.get(key)!r} before, {settings.get(key)!r} now"
+            for key in sorted({*before, *settings})
+            if before.get(key) != settings.get(key)
+        ]
+        if different:
+            raise SpecError(
+                f"{self.folder}: a run named {self.param_name} exists with other "
+                "settings, and would be overwritten.\n"
+                + "\n".join(different)
+                + "\nGive this run its own --model_name, or pass --overwrite."
+            )
+
+    def write_record(
+        self, settings: dict[str, Any], spec: Spec, **content: Any
+    ) -> None:
+        """Write the record."""
+        write_json(
+            self.record_path,
+            {
+                "run": digest(settings),
+                "param_name": self.param_name,
+                "settings": settings,
+                "spec": spec.to_dict(),
+                "environment": environment(),
+                **content,
+            },
+        )
+
+    def read_spec(self) -> Spec:
+        """Return the spec of the trained model.
+
+        Raises
+        ------
+        SpecError
+            When there is no record; the message names the runs that there are.
+        """
+        record = self.record()
+        if record is None:
+            others = sorted(path.name for path in self.folder.glob("run_*.json"))
+            raise SpecError(
+                f"{self.record_path}: no such run. "
+                f"Runs in this folder: {shorten(others) or 'none'}."
+            )
+        return Spec.from_dict(record["spec"])
+
+
+def environment() -> dict[str, Any]:
+    """Return what a repetition needs to know of this machine's software."""
+    versions = {}
+    for package in _PACKAGES:
+        try:
+            versions[package] = importlib.metadata.version(package)
+        except importlib.metadata.PackageNotFoundError:
+            versions[package] = None
+    return {
+        "python": platform.python_version(),
+        "system": platform.platform(terse=True),
+        "processors": os.cpu_count(),
+        "versions": versions,
+    }

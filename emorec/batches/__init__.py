@@ -1,0 +1,1 @@
+"""Arrays to batches: the ragged store, padding with masks, epoch order, pipelines."""

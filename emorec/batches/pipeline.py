@@ -1,0 +1,141 @@
+"""Pipelines that feed Keras: tf.data on TensorFlow, a PyDataset elsewhere.
+
+Both yield the same batches in the same order (`emorec.batches.ragged.gather`). The
+epoch is set from outside (`Pipeline.epoch`), for Keras does not tell a dataset which
+epoch it serves, and a resumed run must see the order of the epoch it resumes.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+import numpy as np
+
+from emorec.batches.order import BatchOrder
+from emorec.batches.ragged import RaggedStore, gather
+
+
+class Pipeline:
+    """Batches of a store for ``Model.fit``, ``evaluate`` and ``predict``.
+
+    Parameters
+    ----------
+    store : RaggedStore
+        The sequences.
+    order : BatchOrder
+        Their order.
+
+    Attributes
+    ----------
+    dataset : tf.data.Dataset or keras.utils.PyDataset
+        What Keras takes.
+    epoch : int
+        The epoch whose order the next iteration follows.
+    """
+
+    def __init__(self, store: RaggedStore, order: BatchOrder) -> None:
+        self.store = store
+        self.order = order
+        self.epoch = 0
+        if keras.backend.backend() == "tensorflow":
+            self.dataset = _tf_dataset(self)
+        else:
+            self.dataset = _Batches(self)
+
+    def predict(self, model: keras.Model) -> np.ndarray:
+        """Return the model's outputs in the order of the store.
+
+        Returns
+        -------
+        (n, K) float32, or (total_steps, K) when the store has labels per step
+            A step that the fixed width cut off stays NaN.
+        """
+        store = self.store
+        result = None
+        for index, width in self.order.epoch(self.epoch):
+            inputs = gather(store, index, width)[0]
+            # Filling up the last batch spares XLA a second compilation.
+            short = self.order.batch_size - len(index)
+            padded = {
+                name: np.concatenate([part, np.repeat(part[-1:], short, axis=0)])
+                for name, part in inputs.items()
+            }
+            output = np.asarray(model.predict_on_batch(padded))[: len(index)]
+            if result is None:
+                rows = len(store.labels)
+                result = np.full((rows, output.shape[-1]), np.nan, np.float32)
+            if not store.per_step:
+                result[index] = output
+                continue
+            for number, part, mask in zip(index, output, inputs["mask"], strict=True):
+                end = store.offsets[number + 1]
+                result[end - mask.sum() : end] = part[mask]
+        return result
+
+
+class _Batches(keras.utils.PyDataset):
+    """Numpy batches; no queue, so that the epoch is always the current one."""
+
+    def __init__(self, pipeline: Pipeline) -> None:
+        super().__init__(workers=1, use_multiprocessing=False, max_queue_size=0)
+        self.pipeline = pipeline
+        self._epoch = -1
+        self._batches: list[tuple[np.ndarray, int]] = []
+
+    def __len__(self) -> int:
+        return len(self.pipeline.order)
+
+    def __getitem__(self, number: int) -> tuple:
+        if self._epoch != self.pipeline.epoch:
+            self._epoch = self.pipeline.epoch
+            self._batches = self.pipeline.order.epoch(self._epoch)
+        index, width = self._batches[number]
+        return gather(self.pipeline.store, index, width)
+
+
+def _tf_dataset(pipeline: Pipeline) -> Any:
+    """Build a tf.data pipeline: index batches -> gather -> prefetch."""
+    import tensorflow as tf
+
+    store, order = pipeline.store, pipeline.order
+    widths = {width for _, width in order.buckets}
+    # Batches are assembled on the host; a copy on the GPU would cost its memory.
+    with tf.device("CPU"):
+        values = tf.constant(store.values)
+        presence = tf.constant(store.presence.astype(np.float32))
+        labels = tf.constant(store.labels)
+        starts = tf.constant(store.offsets[:-1])
+        lengths = tf.constant(store.lengths)
+
+    def batches():
+        yield from order.epoch(pipeline.epoch)
+
+    def assemble(index, width):
+        length = tf.gather(lengths, index)
+        first = tf.gather(starts, index) + tf.maximum(length - width, 0)
+        steps = tf.range(width)
+        mask = steps[None] < length[:, None]
+        rows = first[:, None] + tf.where(mask, steps[None], 0)
+        real = tf.cast(mask, tf.float32)[..., None]
+        if len(widths) == 1:
+            rows = tf.ensure_shape(rows, (None, *widths))
+        inputs = {
+            "features": tf.gather(values, rows) * real,
+            "mask": mask,
+            "presence": tf.gather(presence, rows) * real,
+        }
+        if store.per_step:
+            return inputs, tf.gather(labels, rows) * real, real[..., 0]
+        return inputs, tf.gather(labels, index)
+
+    dataset = tf.data.Dataset.from_generator(
+        batches,
+        output_signature=(
+            tf.TensorSpec((None,), tf.int64),
+            tf.TensorSpec((), tf.int64),
+        ),
+    )
+    dataset = dataset.apply(tf.data.experimental.assert_cardinality(len(order)))
+    dataset = dataset.map(assemble, num_parallel_calls=2, deterministic=True)
+    return dataset.prefetch(4)

@@ -1,0 +1,159 @@
+"""The ragged store: sequences of unequal length, padded only in batches."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+
+from emorec.errors import DataError
+
+
+@dataclass
+class RaggedStore:
+    """Sequences laid end to end.
+
+    Attributes
+    ----------
+    values : (total_steps, D) float32
+        May be memory-mapped.
+    presence : (total_steps, M) bool
+        Whether each of M modalities is there at a step.
+    offsets : (n + 1,) int64
+        Sequence i is ``values[offsets[i]:offsets[i + 1]]``.
+    labels : (n, K) float32, or (total_steps, K) when `per_step`
+        Targets of a sequence, or of each of its steps.
+    ids : list of str
+        Names of the sequences.
+    per_step : bool
+        Whether every step has targets of its own.
+    """
+
+    values: np.ndarray
+    presence: np.ndarray
+    offsets: np.ndarray
+    labels: np.ndarray
+    ids: list[str]
+    per_step: bool = False
+
+    def __post_init__(self) -> None:
+        total, count = len(self.values), len(self.ids)
+        expected = total if self.per_step else count
+        if (
+            len(self.offsets) != count + 1
+            or self.offsets[-1] != total
+            or len(self.presence) != total
+            or len(self.labels) != expected
+        ):
+            raise DataError(
+                f"Ragged store: {count} ids, {len(self.offsets)} offsets up to "
+                f"{self.offsets[-1]}, {total} steps, {len(self.presence)} presence "
+                f"rows and {len(self.labels)} label rows do not fit together."
+            )
+        if (np.diff(self.offsets) <= 0).any():
+            empty = self.ids[int(np.flatnonzero(np.diff(self.offsets) <= 0)[0])]
+            raise DataError(f"Sequence '{empty}' has no steps.")
+
+    @classmethod
+    def build(
+        cls,
+        sequences: Iterable[tuple[str, np.ndarray, np.ndarray, np.ndarray]],
+        per_step: bool = False,
+    ) -> RaggedStore:
+        """Join sequences given as (id, features, presence, labels).
+
+        Shapes are (steps, D), (steps, M), and (K,) or, when `per_step`, (steps, K).
+
+        Raises
+        ------
+        DataError
+            When there are none, or one has no steps.
+        """
+        sequences = list(sequences)
+        if not sequences:
+            raise DataError("No sequences to learn from: every segment was dropped.")
+        ids, features, presence, labels = zip(*sequences, strict=True)
+        lengths = [len(part) for part in features]
+        join = np.concatenate if per_step else np.stack
+        return cls(
+            values=np.concatenate(features).astype(np.float32, copy=False),
+            presence=np.concatenate(presence).astype(bool, copy=False),
+            offsets=np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64),
+            labels=join(labels).astype(np.float32, copy=False),
+            ids=list(ids),
+            per_step=per_step,
+        )
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    @property
+    def lengths(self) -> np.ndarray:
+        """Return the steps of each sequence, (n,) int64."""
+        return np.diff(self.offsets)
+
+    def with_labels(self, labels: np.ndarray) -> RaggedStore:
+        """Return a store with the same sequences and other targets."""
+        return RaggedStore(
+            self.values,
+            self.presence,
+            self.offsets,
+            np.asarray(labels, np.float32),
+            self.ids,
+            self.per_step,
+        )
+
+    def sequence(self, number: int) -> np.ndarray:
+        """Return the features (steps, D) of one sequence, unpadded."""
+        return self.values[self.offsets[number] : self.offsets[number + 1]]
+
+
+def positions(
+    starts: np.ndarray, lengths: np.ndarray, width: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return the rows of the store that fill a padded batch, and its mask.
+
+    A sequence longer than `width` keeps its last steps; a shorter one is padded at the
+    end (cuDNN needs right padding) with repeats of its first row, to be masked.
+
+    Parameters
+    ----------
+    starts, lengths : (B,) int64
+        First row and number of rows of each sequence.
+    width : int
+        Steps of the batch.
+
+    Returns
+    -------
+    rows : (B, width) int64
+    mask : (B, width) bool
+    """
+    first = starts + np.maximum(lengths - width, 0)
+    steps = np.arange(width, dtype=np.int64)
+    mask = steps[None] < lengths[:, None]
+    return first[:, None] + np.where(mask, steps[None], 0), mask
+
+
+def gather(store: RaggedStore, index: np.ndarray, width: int) -> tuple:
+    """Assemble one padded batch.
+
+    Returns
+    -------
+    inputs : dict
+        ``features`` (B, width, D) float32, zero where padded; ``mask`` (B, width)
+        bool; ``presence`` (B, width, M) float32.
+    labels : (B, K) or (B, width, K) float32
+    weights : (B, width) float32, only when the store has labels per step
+        1 for real steps, 0 for padding.
+    """
+    rows, mask = positions(store.offsets[index], store.lengths[index], width)
+    real = mask[..., None].astype(np.float32)
+    inputs = {
+        "features": store.values[rows] * real,
+        "mask": mask,
+        "presence": store.presence[rows] * real,
+    }
+    if store.per_step:
+        return inputs, store.labels[rows] * real, real[..., 0]
+    return inputs, store.labels[index]

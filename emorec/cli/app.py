@@ -1,0 +1,22 @@
+"""The command ``emorec``."""
+
+from __future__ import annotations
+
+from emorec import __version__
+from emorec.cli import mosei, mosi
+from emorec.cli.console import Parser, guarded
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run ``emorec``; return the exit code."""
+    parser = Parser(prog="emorec", description="Emotions from words, face and voice.")
+    parser.add_argument("--version", action="version", version=__version__)
+    groups = parser.add_subparsers(required=True, metavar="CORPUS")
+    mosei.add_commands(
+        groups.add_parser("mosei", help="CMU-MOSEI: early fusion, six emotions")
+    )
+    mosi.add_commands(
+        groups.add_parser("mosi", help="CMU-MOSI: early fusion, sentiment")
+    )
+    parsed = parser.parse_args(arguments)
+    return guarded(lambda: parsed.run(parsed))

@@ -1,0 +1,147 @@
+"""The commands on CMU-MOSEI: train, align, inspect, labels."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from emorec.cli.console import FAILED, OK, Parser, guarded, say
+from emorec.cli.mosei_options import add_options, config_of
+
+
+def add_commands(parser: argparse.ArgumentParser) -> None:
+    """Add ``emorec mosei ...``."""
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    train_parser = commands.add_parser(
+        "train", help="align, train, evaluate: the same as main.py"
+    )
+    add_options(train_parser)
+    train_parser.set_defaults(run=train)
+
+    align_parser = commands.add_parser(
+        "align", help="align .csd files and write the aligned dataset"
+    )
+    align_parser.add_argument("folder", metavar="DIR", help="folder of the .csd files")
+    align_parser.add_argument(
+        "--output", required=True, metavar="FILE.pkl", help="pickle to write"
+    )
+    align_parser.add_argument(
+        "-f", "--image_feature", choices=("facet", "openface"), default="facet"
+    )
+    align_parser.add_argument("-m", "--modalities", default="all", metavar="SUBSET")
+    align_parser.add_argument(
+        "--no_labels",
+        action="store_true",
+        help="stop after the words: entries are words, not segments",
+    )
+    align_parser.add_argument(
+        "--no_words",
+        action="store_true",
+        help="leave words out: segments keep each sequence's own rows",
+    )
+    align_parser.set_defaults(run=align_folder)
+
+    inspect_parser = commands.add_parser(
+        "inspect", help="check every entry of .csd files and list what is wrong"
+    )
+    inspect_parser.add_argument("folder", metavar="DIR")
+    inspect_parser.set_defaults(run=inspect)
+
+    labels_parser = commands.add_parser(
+        "labels", help="turn a table of labels into an 'All Labels' .csd file"
+    )
+    labels_parser.add_argument("table", metavar="LABELS.csv")
+    labels_parser.add_argument("--output", required=True, metavar="FILE.csd")
+    labels_parser.set_defaults(run=write_labels)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the main job from ``main.py``; return the exit code."""
+    parser = Parser(
+        prog="main.py",
+        description="Early fusion of text, image and audio on CMU-MOSEI: from .csd "
+        "files to predictions and metrics.",
+    )
+    add_options(parser)
+    parsed = parser.parse_args(arguments)
+    return guarded(lambda: train(parsed))
+
+
+def train(arguments: argparse.Namespace) -> int:
+    """Align, train and evaluate."""
+    config = config_of(arguments)
+    from emorec.training import mosei
+    from emorec.training.mosei_source import banner, locate
+
+    config, source = locate(config, say, arguments.dry_run)
+    say(mosei.plan(config, source))
+    if arguments.dry_run:
+        say("Dry run: nothing was written.")
+        return OK
+    result = mosei.run(config, source, say)
+    say("\nWritten:")
+    for path in result.paths:
+        say(f"  {path}")
+    say(banner(source.dataset, source.folder))
+    return OK
+
+
+def align_folder(arguments: argparse.Namespace) -> int:
+    """Write the aligned dataset of a folder."""
+    from emorec.corpora import mosei
+    from emorec.errors import SpecError
+    from emorec.sequences.alignment import align
+    from emorec.training.config import parse_modalities
+    from emorec.training.mosei_data import write_aligned
+
+    if arguments.no_words and arguments.no_labels:
+        raise SpecError("--no_words with --no_labels: nothing is left to align to.")
+    names = mosei.sequence_names(
+        arguments.image_feature,
+        parse_modalities(arguments.modalities),
+        not arguments.no_words,
+    )
+    if arguments.no_labels:
+        names.remove(mosei.LABELS)
+    files = mosei.open_files(arguments.folder, names)
+    for note in files.notes:
+        say(f"note: {note}")
+    aligned = align(
+        files.sequences,
+        None if arguments.no_words else mosei.TEXT,
+        None if arguments.no_labels else mosei.LABELS,
+    )
+    write_aligned(Path(arguments.output), aligned)
+    for video, name in sorted(aligned.dropped.items()):
+        say(f"left out: {video}, not in {name}")
+    for name, entries in aligned.sequences.items():
+        rows = sum(len(entry.intervals) for entry in entries.values())
+        say(f"{name}: {len(entries):,} entries, {rows:,} rows")
+    say(f"Written: {arguments.output}")
+    return OK
+
+
+def inspect(arguments: argparse.Namespace) -> int:
+    """List every problem of the .csd files of a folder; fail when there are any."""
+    from emorec.corpora.inspection import inspect_folder
+
+    table, problems = inspect_folder(arguments.folder)
+    say(table.to_string(index=False))
+    for problem in problems:
+        print(problem, file=sys.stderr)
+    say(f"{len(problems)} problems." if problems else "No problems.")
+    return FAILED if problems else OK
+
+
+def write_labels(arguments: argparse.Namespace) -> int:
+    """Write an ``All Labels`` sequence."""
+    from emorec.corpora import mosei
+
+    table = mosei.read_labels_table(arguments.table)
+    mosei.write_labels(table, arguments.output)
+    say(
+        f"{len(table):,} segments of {table['id'].nunique():,} videos: "
+        f"{arguments.output}"
+    )
+    return OK

@@ -1,0 +1,5 @@
+"""The commands on CMU-MOSI."""
+
+
+def add_commands(parser) -> None:
+    """Add ``emorec mosi ...``."""

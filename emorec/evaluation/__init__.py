@@ -1,0 +1,1 @@
+"""Views of scores, metrics from saved predictions, tables and figures."""

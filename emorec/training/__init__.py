@@ -1,0 +1,1 @@
+"""Training: configurations, devices, objectives, fitting, and whole experiments."""

@@ -1,0 +1,164 @@
+"""Backend, devices, precision and seeds: set before anything is built."""
+
+from __future__ import annotations
+
+import os
+from contextlib import AbstractContextManager, nullcontext
+from importlib.util import find_spec
+from typing import TYPE_CHECKING
+
+from emorec.errors import MissingExtraError, SpecError
+
+if TYPE_CHECKING:
+    import keras
+
+JIT = ("auto", "on", "off")
+PRECISIONS = ("float32", "mixed_bfloat16")
+
+
+def choose_backend() -> str:
+    """Choose Keras' backend before Keras is imported.
+
+    ``KERAS_BACKEND`` decides where it is set; else TensorFlow where installed, else
+    JAX.
+
+    Raises
+    ------
+    MissingExtraError
+        When neither is installed.
+    """
+    # TensorFlow's notes (also those that it calls errors, on machines without a GPU)
+    # bury the lines that a user should read.
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    chosen = os.environ.get("KERAS_BACKEND")
+    if not chosen:
+        installed = [name for name in ("tensorflow", "jax") if find_spec(name)]
+        if not installed:
+            raise MissingExtraError("jax", "jax", "Training without TensorFlow")
+        chosen = os.environ["KERAS_BACKEND"] = installed[0]
+    if chosen not in ("tensorflow", "jax"):
+        raise SpecError(
+            f"KERAS_BACKEND={chosen}: emorec runs on tensorflow or jax. "
+            "Unset the variable, or set it to one of them."
+        )
+    if find_spec(chosen) is None:
+        extra = "jax" if chosen == "jax" else "cuda"
+        raise MissingExtraError(chosen, extra, f"KERAS_BACKEND={chosen}")
+    return chosen
+
+
+def prepare(seed: int, precision: str = "float32") -> str:
+    """Seed every generator and set the precision; return the backend's name.
+
+    On a CPU two runs of one seed are bit-equal. On GPUs TensorFlow's operations are
+    made deterministic, too.
+    """
+    backend = choose_backend()
+    import keras
+
+    keras.utils.clear_session()
+    keras.utils.set_random_seed(seed)
+    keras.config.set_dtype_policy(precision)
+    if backend == "tensorflow":
+        import tensorflow as tf
+
+        tf.config.experimental.enable_op_determinism()
+    return backend
+
+
+def devices() -> list[str]:
+    """Return the accelerators that the backend sees."""
+    if choose_backend() == "jax":
+        import jax
+
+        return [str(device) for device in jax.devices() if device.platform != "cpu"]
+    import tensorflow as tf
+
+    return [device.name for device in tf.config.list_physical_devices("GPU")]
+
+
+def compilation(jit: str) -> tuple[bool | str, bool | str]:
+    """Decide how recurrent layers are compiled.
+
+    XLA cannot compile cuDNN's LSTM, and Keras turns XLA off for a layer that might use
+    it. On a GPU cuDNN is the faster; on a CPU there is none, and XLA is.
+
+    Parameters
+    ----------
+    jit : {"auto", "on", "off"}
+        The user's wish; auto chooses by the devices.
+
+    Returns
+    -------
+    use_cudnn : bool or "auto"
+        For recurrent layers.
+    jit_compile : bool or "auto"
+        For ``Model.compile``.
+    """
+    if jit == "off":
+        return "auto", False
+    if jit == "on" or not devices():
+        return False, True
+    return "auto", "auto"
+
+
+def strategy(gpus: int, batch_size: int) -> AbstractContextManager:
+    """Return the scope in which a model is built for several GPUs of one host.
+
+    Parameters
+    ----------
+    gpus : int
+        Number of GPUs; 0 and 1 leave the placement to Keras.
+    batch_size : int
+        The global batch, divided among the GPUs.
+
+    Raises
+    ------
+    SpecError
+        When the backend is not TensorFlow, when there are fewer devices, or the batch
+        cannot be divided.
+    """
+    if gpus <= 1:
+        return nullcontext()
+    if batch_size % gpus:
+        raise SpecError(
+            f"--gpus {gpus}: the batch of {batch_size} cannot be divided among them. "
+            f"Choose a --batch_size that is a multiple of {gpus}."
+        )
+    if choose_backend() != "tensorflow":
+        raise SpecError(
+            f"--gpus {gpus}: needs the TensorFlow backend; on JAX leave it out."
+        )
+    import tensorflow as tf
+
+    logical = tf.config.list_logical_devices("GPU")
+    # Tests divide the CPU into logical devices; a user has none of these.
+    logical = logical or tf.config.list_logical_devices("CPU")
+    if len(logical) < gpus:
+        raise SpecError(
+            f"--gpus {gpus}: this machine offers {len(logical)} "
+            f"{logical[0].device_type} to TensorFlow. Choose fewer; for NVIDIA GPUs "
+            "install emorec[cuda]."
+        )
+    return tf.distribute.MirroredStrategy(
+        [device.name for device in logical[:gpus]]
+    ).scope()
+
+
+def load_keras_model(path: str | os.PathLike[str]) -> keras.Model:
+    """Load a model that emorec wrote, never code from the file.
+
+    Raises
+    ------
+    SpecError
+        When the file is missing or is not such a model.
+    """
+    import keras
+
+    if not os.path.isfile(path):
+        raise SpecError(f"{path}: no such model. Train it first, without --no_train.")
+    try:
+        return keras.saving.load_model(path, compile=False, safe_mode=True)
+    except (ValueError, OSError, TypeError, KeyError) as error:
+        reason = str(error).strip().splitlines()[0][:200]
+        raise SpecError(f"{path}: not a model of emorec ({reason}).") from error

@@ -1,0 +1,209 @@
+"""Fitting a network: early stopping, best weights, resuming, history."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import pandas as pd
+
+from emorec.artifacts.tables import write_table
+from emorec.batches.pipeline import Pipeline
+from emorec.errors import DataError
+from emorec.files import read_json, whole_file, write_json
+
+
+@dataclass
+class FitResult:
+    """What a training did.
+
+    Attributes
+    ----------
+    history : dict
+        ``loss``, ``val_loss``, ``acc``, ``val_acc``: one value an epoch.
+    best_epoch : int
+        Epoch of the best validation value, counted from 0; its weights are restored.
+    resumed_at : int
+        Epoch at which an interrupted training went on, 0 for a fresh one.
+    """
+
+    history: dict[str, list[float]]
+    best_epoch: int
+    resumed_at: int = 0
+
+
+class Progress(keras.callbacks.Callback):
+    """Keep the best weights, stop early, and save what resuming needs.
+
+    Keras' own callbacks forget, on resuming, what was best and how long ago; here the
+    state of both is one JSON file, written last, that names the weight files it
+    belongs to. An interruption at any moment leaves the state of the last whole epoch.
+
+    Parameters
+    ----------
+    pipeline : Pipeline
+        Training batches; told which epoch begins.
+    folder : Path
+        Where the state lies until the training has ended.
+    monitor : str
+        ``val_loss`` (less is better) or ``val_acc`` (more is better).
+    patience : int
+        Epochs without improvement before the end.
+    settings : str
+        Digest of the run's settings; a state of other settings is not resumed.
+    log : callable
+        Receives one line per epoch.
+    """
+
+    def __init__(
+        self,
+        pipeline: Pipeline,
+        folder: Path,
+        monitor: str,
+        patience: int,
+        settings: str,
+        log: Callable[[str], None],
+    ) -> None:
+        super().__init__()
+        self.pipeline = pipeline
+        self.folder = folder
+        self.monitor = monitor
+        self.patience = patience
+        self.log = log
+        self.state: dict[str, Any] = {
+            "settings": settings,
+            "epochs": 0,
+            "best_epoch": -1,
+            "wait": 0,
+            "history": {},
+        }
+
+    @property
+    def _path(self) -> Path:
+        return self.folder / "state.json"
+
+    def _weights(self, kind: str, epoch: int) -> Path:
+        return self.folder / f"{kind}_{epoch}.weights.h5"
+
+    def resume(self, model: keras.Model) -> int:
+        """Load the state of an interrupted training; return the epochs it has done."""
+        if not self._path.is_file():
+            return 0
+        state = read_json(self._path)
+        if state.get("settings") != self.state["settings"]:
+            return 0
+        model.optimizer.build(model.trainable_variables)
+        model.load_weights(self._weights("last", state["epochs"] - 1))
+        self.state = state
+        return state["epochs"]
+
+    @property
+    def ended(self) -> bool:
+        """Whether patience has run out."""
+        return self.state["wait"] >= self.patience
+
+    def on_epoch_begin(self, epoch, logs=None):
+        """Set the order of the epoch's batches."""
+        self.pipeline.epoch = epoch
+
+    def on_epoch_end(self, epoch, logs=None):
+        """Record the epoch; save weights, then the state that names them."""
+        history = self.state["history"]
+        for name, value in (logs or {}).items():
+            history.setdefault(name, []).append(float(value))
+        current = history[self.monitor][-1]
+        if not np.isfinite(history["loss"][-1]) or not np.isfinite(current):
+            raise DataError(
+                f"The loss is not finite after epoch {epoch + 1}: the training "
+                "diverged. Lower --learning_rate, or look for damaged features in the "
+                "data report."
+            )
+        sign = 1 if self.monitor.endswith("loss") else -1
+        values = [sign * value for value in history[self.monitor]]
+        better = not values[:-1] or values[-1] < min(values[:-1])
+        before = self.state["best_epoch"]
+        self.state["epochs"] = epoch + 1
+        if better:
+            self.state |= {"best_epoch": epoch, "wait": 0}
+            self._save("best", epoch)
+        else:
+            self.state["wait"] += 1
+        self._save("last", epoch)
+        write_json(self._path, self.state)
+        self._weights("last", epoch - 1).unlink(missing_ok=True)
+        if better and before >= 0:
+            self._weights("best", before).unlink(missing_ok=True)
+        numbers = "  ".join(f"{k} {v[-1]:.4f}" for k, v in sorted(history.items()))
+        self.log(f"epoch {epoch + 1:3d}  {numbers}{'  best' if better else ''}")
+        if self.ended:
+            self.model.stop_training = True
+
+    def _save(self, kind: str, epoch: int) -> None:
+        with whole_file(self._weights(kind, epoch)) as temporary:
+            self.model.save_weights(temporary)
+
+    def restore_best(self, model: keras.Model) -> None:
+        """Load the best weights."""
+        model.load_weights(self._weights("best", self.state["best_epoch"]))
+
+    def clean(self) -> None:
+        """Remove the state of a training that has ended."""
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+
+def fit(
+    model: keras.Model,
+    train: Pipeline,
+    valid: Pipeline,
+    epochs: int,
+    progress: Progress,
+    callbacks: list[keras.callbacks.Callback] | None = None,
+) -> FitResult:
+    """Train a compiled model, going on where an interrupted training stood.
+
+    The model is left with its best weights.
+
+    Parameters
+    ----------
+    model : keras.Model
+        Compiled.
+    train, valid : Pipeline
+        Batches.
+    epochs : int
+        At most so many.
+    progress : Progress
+        Early stopping and state.
+    callbacks : list, optional
+        Further Keras callbacks, such as TensorBoard.
+    """
+    start = progress.resume(model)
+    if start:
+        progress.log(f"Going on after epoch {start} of an interrupted training.")
+    if start < epochs and not progress.ended:
+        model.fit(
+            train.dataset,
+            validation_data=valid.dataset,
+            epochs=epochs,
+            initial_epoch=start,
+            callbacks=[progress, *(callbacks or [])],
+            shuffle=False,  # the pipeline does it
+            verbose=0,
+        )
+    progress.restore_best(model)
+    return FitResult(
+        history=progress.state["history"],
+        best_epoch=progress.state["best_epoch"],
+        resumed_at=start,
+    )
+
+
+def write_history(path: Path, history: dict[str, list[float]]) -> None:
+    """Write one row an epoch: epoch, then the logged values by name."""
+    table = pd.DataFrame({name: history[name] for name in sorted(history)})
+    table.insert(0, "epoch", np.arange(1, len(table) + 1))
+    write_table(path, table)

@@ -1,0 +1,363 @@
+"""The main job: early fusion on CMU-MOSEI, from files to metrics."""
+
+from __future__ import annotations
+
+import shutil
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from emorec.artifacts.runs import RunFolder
+from emorec.evaluation import outputs
+from emorec.files import digest, whole_file
+from emorec.training import backend, objectives
+from emorec.training.config import MoseiConfig
+from emorec.training.mosei_data import MoseiData, load_data
+from emorec.training.mosei_source import Say, Source
+
+if TYPE_CHECKING:
+    import keras
+
+    from emorec.batches.pipeline import Pipeline
+    from emorec.training.fit import FitResult
+
+
+@dataclass
+class MoseiResult:
+    """What a run made.
+
+    Attributes
+    ----------
+    tables : dict
+        Table name -> rows of metrics on the test fold, model and constant predictors.
+    paths : list of Path
+        Files written.
+    """
+
+    tables: dict[str, list[dict[str, Any]]]
+    paths: list[Path]
+
+
+def plan(config: MoseiConfig, source: Source | None) -> str:
+    """Describe what a run will do, before it does it.
+
+    Without a source (a dry run before the miniature is there) the files are left out.
+    """
+    data = []
+    if source is not None:
+        paths = source.files.paths.values() if source.files else [source.pickle]
+        sizes = ", ".join(f"{fold} {len(ids)}" for fold, ids in source.folds.items())
+        split = ", custom split" if config.with_custom_split else ""
+        data = [
+            *(f"  file      {path}" for path in paths),
+            f"  folds     {source.origin} (videos: {sizes}){split}",
+            *(f"  note      {note}" for note in source.notes),
+        ]
+    lines = [
+        *data,
+        f"  features  modalities {config.modalities}, missing: {config.missing}, "
+        f"normalise: {config.normalise}",
+        f"  labels    {', '.join(config.schema.labels)}; learnt: {config.label_type}",
+        f"  network   {config.num_layers} layers, {config.num_nodes} nodes, dropout "
+        f"{config.dropout_rate:g}, {config.final_activ} output, "
+        f"{config.fixed_num_steps or 'all'} steps",
+        f"  training  {config.optimizer} {config.learning_rate:g}, "
+        f"{config.loss_function}, batch {config.batch_size}, at most "
+        f"{config.num_epochs} epochs, patience {config.patience} on "
+        f"val_{config.val_metric}, seed {config.seed}",
+        f"  pickles   {config.pickle_folder}/{config.pickle_name_dataset}.pkl, "
+        f"{config.pickle_name_fold}_{{train,valid,test}}.pkl",
+        f"  results   {config.model_directory}, run {config.param_name}",
+    ]
+    return "\n".join(lines)
+
+
+def run(config: MoseiConfig, source: Source, say: Say) -> MoseiResult:
+    """Train (or load) and evaluate one network.
+
+    Parameters
+    ----------
+    config : MoseiConfig
+        Resolved, with names (`emorec.training.mosei_source.locate`).
+    source : Source
+        Where the data lie.
+    say : callable
+        Receives lines for the user.
+
+    Raises
+    ------
+    SpecError
+        When the name is taken by a run of other settings, or a saved model does not
+        fit the data.
+    DataError
+        When the data are damaged or leave a fold empty.
+    """
+    folder = RunFolder(config.model_directory, config.param_name)
+    settings = config.identity() | {"data": source.identity()}
+    model_path = folder.folder / f"model_{config.param_name}.keras"
+    if config.no_train:
+        expected = folder.read_spec()
+        data = load_data(config, source, say, expected.normalisation.get("scale"))
+        expected.check(data.spec, f"{model_path}")
+        backend.prepare(config.seed, config.precision)
+        model = backend.load_keras_model(model_path)
+        say(f"Evaluating {model_path}, trained on {expected.data.get('dataset')}.")
+        trained: dict[str, Any] = (folder.record() or {}).get("training", {})
+    else:
+        folder.claim(settings, config.overwrite)
+        data = load_data(config, source, say)
+        name = backend.prepare(config.seed, config.precision)
+        accelerators = backend.devices()
+        say(f"\nTraining on {name}, {', '.join(accelerators) or 'CPU'}.")
+        folder.write_record(settings, data.spec, status="training")
+        model, fitted, seconds = _train(config, data, folder, digest(settings), say)
+        with whole_file(model_path) as temporary:
+            model.save(temporary)
+        trained = {
+            "epochs": len(fitted.history["loss"]),
+            "best_epoch": fitted.best_epoch + 1,
+            "resumed_after": fitted.resumed_at,
+            "seconds": round(seconds, 1),
+            "backend": name,
+            "devices": accelerators or ["CPU"],
+            "parameters": model.count_params(),
+        }
+    result = _evaluate(config, source, data, model, folder, settings, say)
+    result.paths.insert(0, model_path)
+    if not config.no_train:
+        if config.h5:
+            legacy = model_path.with_suffix(".h5")
+            with whole_file(legacy) as temporary:
+                model.save(temporary)
+            result.paths.append(legacy)
+        folder.write_record(
+            settings,
+            data.spec,
+            status="complete",
+            training=trained,
+            segments={fold: len(store) for fold, store in data.stores.items()},
+            metrics=_plain(result.tables),
+        )
+        # Only now is nothing left to resume.
+        shutil.rmtree(folder.resume_folder, ignore_errors=True)
+    return result
+
+
+def _pipeline(
+    config: MoseiConfig, data: MoseiData, fold: str, shuffle: bool = False
+) -> Pipeline:
+    from emorec.batches.order import BatchOrder
+    from emorec.batches.pipeline import Pipeline
+
+    store = data.stores[fold]
+    labels = objectives.targets(
+        store.labels,
+        config.schema,
+        config.label_type,
+        config.threshold_emo_present[0],
+    )
+    order = BatchOrder(
+        store.lengths,
+        config.batch_size,
+        config.fixed_num_steps,
+        config.seed,
+        shuffle,
+    )
+    return Pipeline(store.with_labels(labels), order)
+
+
+def _train(
+    config: MoseiConfig, data: MoseiData, folder: RunFolder, run_id: str, say: Say
+) -> tuple[keras.Model, FitResult, float]:
+    """Build, fit, and return the model with its best weights."""
+    import keras
+
+    from emorec.evaluation import figures
+    from emorec.models.early_fusion import early_fusion
+    from emorec.training.fit import Progress, fit, write_history
+
+    train = _pipeline(config, data, "train", shuffle=True)
+    valid = _pipeline(config, data, "valid")
+    use_cudnn, jit_compile = backend.compilation(config.jit)
+    with backend.strategy(config.gpus, config.batch_size):
+        model = early_fusion(
+            [modality.width for modality in data.spec.modalities],
+            len(config.schema),
+            config.num_layers,
+            config.num_nodes,
+            config.dropout_rate,
+            config.final_activ,
+            use_cudnn=use_cudnn,
+        )
+        optimizer = keras.optimizers.get(config.optimizer)
+        optimizer.learning_rate = config.learning_rate
+        model.compile(
+            optimizer=optimizer,
+            loss=config.loss_function,
+            metrics=[
+                objectives.accuracy_metric(
+                    config.label_type, config.threshold_emo_present[0]
+                )
+            ],
+            jit_compile=jit_compile,
+        )
+    say(
+        f"{model.count_params():,} parameters, {len(train.order)} batches of "
+        f"{config.batch_size} an epoch."
+    )
+    callbacks = []
+    if config.tensorboard:
+        callbacks.append(tensorboard(folder.folder / "tensorboard" / config.param_name))
+    progress = Progress(
+        train,
+        folder.resume_folder,
+        f"val_{config.val_metric}",
+        config.patience,
+        run_id,
+        say,
+    )
+    began = time.perf_counter()
+    fitted = fit(model, train, valid, config.num_epochs, progress, callbacks)
+    seconds = time.perf_counter() - began
+    write_history(folder.folder / f"history_{config.param_name}.csv", fitted.history)
+    figures.save(
+        figures.learning_curve(
+            fitted.history,
+            fitted.best_epoch,
+            f"{config.model_name}, {config.param_name} on {data.spec.data['dataset']}",
+        ),
+        folder.folder / f"learning_curve_{config.param_name}.png",
+        config.display_fig,
+    )
+    say(f"Kept epoch {fitted.best_epoch + 1}; {seconds:.1f} s of training.")
+    return model, fitted, seconds
+
+
+def tensorboard(folder: Path) -> keras.callbacks.Callback:
+    """Return the TensorBoard callback.
+
+    Raises
+    ------
+    MissingExtraError
+        When the package is not installed.
+    """
+    from importlib.util import find_spec
+
+    import keras
+
+    from emorec.errors import MissingExtraError
+
+    if find_spec("tensorboard") is None:
+        raise MissingExtraError("tensorboard", "tensorboard", "--tensorboard")
+    return keras.callbacks.TensorBoard(log_dir=str(folder))
+
+
+def _evaluate(
+    config: MoseiConfig,
+    source: Source,
+    data: MoseiData,
+    model: keras.Model,
+    folder: RunFolder,
+    settings: Mapping[str, Any],
+    say: Say,
+) -> MoseiResult:
+    """Predict validation and test, write every output, and print the main numbers."""
+    train_mean = _pipeline(config, data, "train").store.labels.mean(axis=0)
+    paths: list[Path] = []
+    scores = {}
+    for fold in ("valid", "test"):
+        pipeline = _pipeline(config, data, fold)
+        predicted = pipeline.predict(model)
+        outputs.check_scores(predicted, pipeline.store.ids)
+        scores[fold] = outputs.Scores(
+            schema=config.schema,
+            ids=pipeline.store.ids,
+            true=objectives.targets(data.stores[fold].labels, config.schema, "all", 0),
+            predicted=predicted,
+            train_mean=train_mean,
+            label_type=config.label_type,
+        )
+        if config.save_predictions:
+            path = folder.folder / f"predictions_{fold}_{config.param_name}.npz"
+            outputs.write_scores(path, scores[fold], data.spec.to_dict())
+            paths.append(path)
+    test = scores["test"]
+    tables = outputs.metric_rows(test, config.threshold_emo_present)
+    row = {
+        "run": digest(settings),
+        "model_name": config.model_name,
+        "param_name": config.param_name,
+        "dataset": source.dataset,
+        "split": "test",
+        "segments": len(test.ids),
+        **{
+            name: " ".join(map(str, value)) if isinstance(value, list) else value
+            for name, value in config.identity().items()
+            if name != "threshold_emo_present"
+        },
+    }
+    csv_folder = folder.folder / config.csv_folder
+    paths += outputs.write_tables(
+        csv_folder, config.csv_name, row, tables, config.round_decimals
+    )
+    if config.save_predictions:
+        paths += outputs.write_predictions(folder.folder, config.param_name, test)
+    if config.save_confusion_matrix:
+        paths += outputs.write_confusion(
+            folder.folder,
+            str(config.model_name),
+            config.param_name,
+            test,
+            config.threshold_emo_present[0],
+            f"{config.model_name}, {config.param_name}: test of {source.dataset}, "
+            f"{len(test.ids)} segments",
+            config.display_fig,
+        )
+    say("\n" + summary(tables, config.round_decimals, source.dataset))
+    return MoseiResult(tables, paths)
+
+
+def summary(
+    tables: Mapping[str, list[dict[str, Any]]], decimals: int, dataset: str
+) -> str:
+    """Return the main numbers of a run as text, beside the constant predictors'."""
+    import pandas as pd
+
+    chosen = {
+        "regression": {"mae": "MAE", "r2": "R2"},
+        "classification_presence": {
+            "auc_macro": "AUC",
+            "ap_macro": "AP",
+            "weighted_accuracy_macro": "weighted acc.",
+            "f1_macro": "F1",
+            "accuracy_macro": "binary acc.",
+        },
+    }
+    rows: dict[str, dict[str, float]] = {}
+    for table, names in chosen.items():
+        for row in tables[table]:
+            mine = rows.setdefault(row["predictor"], {})
+            for name, title in names.items():
+                # The first threshold's row stands for the run.
+                mine.setdefault(title, round(row[name], decimals))
+    head = f"Test of {dataset}: presence of an emotion, means over emotions"
+    frame = pd.DataFrame.from_dict(rows, orient="index")
+    return f"{head}\n{frame.to_string(na_rep='')}"
+
+
+def _plain(tables: Mapping[str, list[dict[str, Any]]]) -> dict[str, Any]:
+    """Turn NaN into None, for JSON has no NaN."""
+    return {
+        name: [
+            {
+                key: None if isinstance(value, float) and np.isnan(value) else value
+                for key, value in row.items()
+            }
+            for row in rows
+        ]
+        for name, rows in tables.items()
+    }

@@ -1,0 +1,343 @@
+"""The data of a CMU-MOSEI run: alignment with its cache, segments, folds, report."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from emorec.artifacts.pickles import read_pickle, write_pickle
+from emorec.artifacts.spec import Modality, Spec
+from emorec.artifacts.tables import write_table
+from emorec.batches.ragged import RaggedStore
+from emorec.corpora import mosei
+from emorec.corpora.folds import FOLDS, FoldLists
+from emorec.corpora.segments import Report, build_segments, select_columns
+from emorec.errors import DataError, SpecError
+from emorec.files import digest, read_json, write_json
+from emorec.sequences.alignment import EPSILON, AlignedDataset, Entries, align
+from emorec.sequences.csd import ComputationalSequence
+from emorec.training.config import MoseiConfig
+from emorec.training.mosei_source import Say, Source
+
+
+@dataclass
+class MoseiData:
+    """Everything that training and evaluation need.
+
+    Attributes
+    ----------
+    stores : dict
+        Fold -> RaggedStore whose labels are the six emotion scores.
+    report : Report
+        Dropped, filled, repaired and foldless segments.
+    spec : Spec
+        Of the model that fits these data.
+    """
+
+    stores: dict[str, RaggedStore]
+    report: Report
+    spec: Spec
+
+
+def load_aligned(config: MoseiConfig, source: Source, say: Say) -> dict[str, Entries]:
+    """Align the sequences, or read them aligned where nothing has changed since.
+
+    Returns
+    -------
+    dict
+        Sequence name -> entries.
+
+    Raises
+    ------
+    SpecError
+        When another program's file has the name of the pickle.
+    """
+    if source.files is None:
+        say(f"Reading the aligned dataset {source.pickle}.")
+        return read_aligned(source.pickle, source.names)
+    path = Path(config.pickle_folder) / f"{config.pickle_name_dataset}.pkl"
+    identity = {
+        "dataset": source.dataset,
+        "source": source.fingerprint(),
+        "sequences": source.names,
+        "align_to_text": config.align_to_text,
+    }
+    if _is_current(path, identity):
+        say(f"Reading the aligned dataset {path}, made before from the same files.")
+        return read_aligned(path, source.names)
+    words = mosei.TEXT if config.align_to_text else None
+    aligned = align(source.files.sequences, words, mosei.LABELS)
+    write_aligned(path, aligned)
+    write_json(path.with_suffix(".json"), identity | {"dropped": aligned.dropped})
+    videos = len({key.split("[")[0] for key in aligned.sequences[mosei.LABELS]})
+    say(f"Aligned {videos} videos to {path}.")
+    if aligned.dropped:
+        say(f"{len(aligned.dropped)} videos are not in every sequence.")
+    return aligned.sequences
+
+
+def _is_current(path: Path, identity: dict[str, Any]) -> bool:
+    """Tell whether a derived file belongs to these sources; refuse foreign files."""
+    if not path.is_file():
+        return False
+    beside = path.with_suffix(".json")
+    if not beside.is_file():
+        raise SpecError(
+            f"{path}: exists, but was not written by emorec from known files "
+            f"({beside.name} is missing), and would be overwritten. Move it away, or "
+            "choose other names (--pickle_name_dataset, --pickle_name_fold)."
+        )
+    known = read_json(beside)
+    return all(known.get(key) == value for key, value in identity.items())
+
+
+def write_aligned(path: Path, aligned: AlignedDataset) -> None:
+    """Write {sequence: {entry: {"intervals", "features"}}} as a pickle."""
+    content = {
+        name: {key: rows._asdict() for key, rows in entries.items()}
+        for name, entries in aligned.sequences.items()
+    }
+    write_pickle(path, content)
+
+
+def read_aligned(path: Path, names: list[str]) -> dict[str, Entries]:
+    """Read an aligned dataset, of emorec or of the reference program.
+
+    Raises
+    ------
+    DataError
+        When the file is not one, or lacks a sequence.
+    """
+    content = read_pickle(path)
+    result = {}
+    for name in names:
+        entries = content.get(name) if isinstance(content, dict) else None
+        if not isinstance(entries, dict):
+            found = list(content) if isinstance(content, dict) else type(content)
+            raise DataError(
+                f"{path}: expected the aligned sequence '{name}', found {found}."
+            )
+        # Checks shapes and types as for a .csd file.
+        sequence = ComputationalSequence(entries, {"root name": name}, str(path))
+        result[name] = {key: sequence.read(key) for key in entries}
+    return result
+
+
+def load_data(
+    config: MoseiConfig, source: Source, say: Say, scale: list[float] | None = None
+) -> MoseiData:
+    """Build the folds of a run and write them, with their report.
+
+    Parameters
+    ----------
+    config : MoseiConfig
+        Resolved, with names.
+    source : Source
+        From `locate`.
+    say : callable
+        Receives lines for the user.
+    scale : list of float, optional
+        Divisors of a trained model (``--normalise maxabs``); by default they are
+        taken from the training fold.
+    """
+    aligned = load_aligned(config, source, say)
+    label_map = mosei.label_columns(_labels_of(source, aligned))
+    used, widths = _features(config, source, aligned)
+    fold_of = {video: fold for fold in FOLDS for video in source.folds[fold]}
+    report = Report()
+    _report_unaligned(source, aligned[mosei.LABELS], fold_of, report)
+    parts: dict[str, list] = {fold: [] for fold in FOLDS}
+    for fold, segment in build_segments(
+        used,
+        aligned[mosei.TEXT] if config.align_to_text else None,
+        aligned[mosei.LABELS],
+        label_map,
+        fold_of,
+        config.missing,
+        config.normalise == "zscore",
+        report,
+    ):
+        parts[fold].append(segment)
+    for fold, segments in parts.items():
+        if not segments:
+            raise DataError(
+                f"Fold '{fold}' has no usable segment; see the reasons below.\n"
+                f"{report.summary().to_string(index=False)}"
+            )
+    stores = {fold: RaggedStore.build(segments) for fold, segments in parts.items()}
+    normalisation: dict[str, Any] = {"kind": config.normalise}
+    if config.normalise == "maxabs":
+        scale = scale or _max_abs(stores["train"], used)
+        normalisation["scale"] = scale
+        for store in stores.values():
+            store.values /= np.asarray(scale, np.float32)
+    modalities = tuple(
+        Modality(mosei.MODALITIES[letter], _sequence(letter, config), widths[letter])
+        for letter in used
+    )
+    spec = Spec(
+        schema=config.schema,
+        modalities=modalities,
+        max_steps=config.fixed_num_steps,
+        label_type=config.label_type,
+        normalisation=normalisation,
+        data={
+            "dataset": source.dataset,
+            "miniature": source.is_miniature,
+            "folds": source.origin,
+            "custom_split": config.with_custom_split,
+            "missing": config.missing,
+            "facet_estimates": (
+                "V" in config.modalities
+                and config.image_feature == "facet"
+                and not config.drop_facet_emotions
+            ),
+        },
+    )
+    _write_folds(config, source, stores, report, say)
+    return MoseiData(stores, report, spec)
+
+
+def _labels_of(source: Source, aligned: dict[str, Entries]) -> ComputationalSequence:
+    if source.files is not None:
+        return source.files.sequences[mosei.LABELS]
+    entries = {key: rows._asdict() for key, rows in aligned[mosei.LABELS].items()}
+    return ComputationalSequence(
+        entries, {"root name": mosei.LABELS}, str(source.pickle)
+    )
+
+
+def _sequence(letter: str, config: MoseiConfig) -> str:
+    names = {"T": mosei.TEXT, "V": mosei.IMAGE[config.image_feature], "A": mosei.AUDIO}
+    return names[letter]
+
+
+def _features(
+    config: MoseiConfig, source: Source, aligned: dict[str, Entries]
+) -> tuple[dict[str, Entries], dict[str, int]]:
+    """Return letter -> entries, and letter -> number of columns."""
+    used = {}
+    for letter in config.modalities:
+        entries = aligned[_sequence(letter, config)]
+        if letter == "V" and config.drop_facet_emotions:
+            if source.files is None:
+                raise SpecError(
+                    "--drop_facet_emotions: an aligned pickle does not name its "
+                    "columns; start from the .csd files."
+                )
+            image = source.files.sequences[_sequence(letter, config)]
+            entries = select_columns(entries, mosei.facet_estimates(image))
+        if not entries:
+            raise DataError(
+                f"'{_sequence(letter, config)}' has no aligned entry. Are its times "
+                "those of the same videos?"
+            )
+        used[letter] = entries
+    widths = {
+        letter: next(iter(entries.values())).features.shape[1]
+        for letter, entries in used.items()
+    }
+    return used, widths
+
+
+def _report_unaligned(
+    source: Source,
+    labels: Entries,
+    fold_of: dict[str, str],
+    report: Report,
+) -> None:
+    """List the labelled segments that the alignment left out."""
+    if source.files is None:
+        return
+    sequences = source.files.sequences
+    stored = sequences[mosei.LABELS]
+    for video in stored.videos:
+        lacking = [name for name in source.names if video not in sequences[name].videos]
+        reason = f"video not in {lacking[0]}" if lacking else "no aligned words"
+        for i, (start, end) in enumerate(stored.read_video(video).intervals):
+            if f"{video}[{i}]" not in labels:
+                zero = not lacking and abs(end - start) < EPSILON
+                report.add(
+                    f"{video}[{i}]",
+                    fold_of.get(video, ""),
+                    "dropped",
+                    "segment of no length" if zero else reason,
+                )
+
+
+def _max_abs(train: RaggedStore, used: dict[str, Entries]) -> list[float]:
+    """Return each column's largest magnitude in train; 1 for text and for zeros."""
+    largest = np.abs(train.values).max(axis=0)
+    text = next(iter(used["T"].values())).features.shape[1] if "T" in used else 0
+    largest[:text] = 1.0
+    return np.where(largest > 0, largest, 1.0).astype(float).tolist()
+
+
+def _write_folds(
+    config: MoseiConfig,
+    source: Source,
+    stores: dict[str, RaggedStore],
+    report: Report,
+    say: Say,
+) -> None:
+    """Write each fold as [features, labels, segment ids], and the report's tables."""
+    base = Path(config.pickle_folder)
+    identity = {
+        "source": source.fingerprint(),
+        "folds": digest(source.folds),
+        "settings": {
+            name: getattr(config, name)
+            for name in (
+                *("modalities", "missing", "normalise", "image_feature"),
+                *("drop_facet_emotions", "align_to_text"),
+            )
+        },
+    }
+    for fold, store in stores.items():
+        path = base / f"{config.pickle_name_fold}_{fold}.pkl"
+        if _is_current(path, identity):
+            continue
+        features = [store.sequence(i) for i in range(len(store))]
+        labels = [store.labels[i : i + 1] for i in range(len(store))]
+        write_pickle(path, [features, labels, store.ids])
+        write_json(path.with_suffix(".json"), identity)
+    tables = {"report": report.table(), "nonfinite": report.nonfinite_table()}
+    for name, table in tables.items():
+        write_table(base / f"{config.pickle_name_fold}_{name}.csv", table)
+    say("\nSegments per fold, and how many have each emotion:")
+    say(counts(source.folds, stores, config).to_string(index=False))
+    replaced = report.nonfinite_table()["replaced"].sum()
+    if report.rows or replaced:
+        say("\nLeft out, filled or repaired:")
+        if report.rows:
+            say(report.summary().to_string(index=False))
+        if replaced:
+            say(f"{replaced:,} feature values were not finite and were replaced.")
+        say(f"Each is listed in {base / config.pickle_name_fold}_report.csv.")
+
+
+def counts(
+    folds: FoldLists, stores: dict[str, RaggedStore], config: MoseiConfig
+) -> pd.DataFrame:
+    """Return one row a fold: videos, segments, median steps, segments per emotion."""
+    rows = []
+    for fold, store in stores.items():
+        present = (store.labels > 0).sum(axis=0)
+        rows.append(
+            {
+                "fold": fold,
+                "videos": len({key.split("[")[0] for key in store.ids}),
+                "segments": len(store),
+                "median_steps": int(np.median(store.lengths)),
+            }
+            | {
+                label: int(present[k])
+                for k, label in enumerate(config.schema.labels)
+                if k < store.labels.shape[1]
+            }
+        )
+    return pd.DataFrame(rows)
