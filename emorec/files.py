@@ -25,9 +25,11 @@ def whole_file(path: str | Path) -> Iterator[Path]:
     Raises
     ------
     DataError
-        When the folder cannot be made or written.
+        When the folder cannot be made or written, or `path` is one.
     """
     path = Path(path)
+    if path.is_dir():
+        raise DataError(f"{path}: expected a file to write, found a folder.")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         handle, name = tempfile.mkstemp(

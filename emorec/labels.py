@@ -48,6 +48,10 @@ class LabelSchema:
                 f"Label schema '{self.name}': kind must be one of {', '.join(KINDS)}, "
                 f"received '{self.kind}'."
             )
+        if self.low > self.high:
+            raise SpecError(
+                f"Label schema '{self.name}': range {self.low} to {self.high} is empty."
+            )
         if not self.labels or len(set(self.labels)) != len(self.labels):
             raise SpecError(
                 f"Label schema '{self.name}': labels must be distinct and at least "
@@ -90,6 +94,8 @@ class LabelSchema:
         """
         try:
             fields = dict(content)
+            if not isinstance(fields["labels"], list):
+                raise TypeError("labels must be a list")
             fields["labels"] = tuple(fields["labels"])
             fields["levels"] = tuple(fields.get("levels", ()))
             return cls(**fields)

@@ -49,7 +49,7 @@ def write_folds(path: str | Path, folds: FoldLists) -> None:
 
 
 def check_disjoint(folds: FoldLists, where: str) -> None:
-    """Refuse folds that share a video.
+    """Refuse folds that share a video, or name one twice.
 
     Raises
     ------
@@ -57,6 +57,8 @@ def check_disjoint(folds: FoldLists, where: str) -> None:
         With the videos.
     """
     for i, first in enumerate(FOLDS):
+        if len(set(folds[first])) < len(folds[first]):
+            raise DataError(f"{where}: fold '{first}' names a video twice.")
         for second in FOLDS[i + 1 :]:
             shared = set(folds[first]) & set(folds[second])
             if shared:
@@ -71,7 +73,10 @@ def mmsdk_folds() -> FoldLists | None:
     """Return the SDK's standard folds, or None where mmsdk is not installed."""
     if find_spec("mmsdk") is None:
         return None
-    from mmsdk.mmdatasdk import cmu_mosei
+    try:
+        from mmsdk.mmdatasdk import cmu_mosei
+    except ImportError:  # it does not declare all that it imports
+        return None
 
     lists = cmu_mosei.standard_folds
     return {fold: list(getattr(lists, f"standard_{fold}_fold")) for fold in FOLDS}
@@ -170,7 +175,7 @@ def check_known(
     notes = []
     for fold in FOLDS:
         unknown = [video for video in folds[fold] if video not in videos]
-        if not folds[fold] or len(unknown) == len(folds[fold]):
+        if len(unknown) == len(folds[fold]):
             raise DataError(
                 f"{origin}: none of the {len(folds[fold])} videos of fold '{fold}' is "
                 "in the label file. Are they folds of another dataset?"

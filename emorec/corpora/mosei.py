@@ -84,7 +84,9 @@ class MoseiFiles:
 def find_files(folder: str | Path) -> list[Path]:
     """Return the .csd files of a dataset folder and of its folder ``labels``."""
     folder = Path(folder)
-    return sorted(folder.glob("*.csd")) + sorted(folder.glob("labels/*.csd"))
+    found = sorted(folder.glob("*.csd")) + sorted(folder.glob("labels/*.csd"))
+    # Names with a dot in front are rests of killed writers, or macOS' own.
+    return [path for path in found if not path.name.startswith(".")]
 
 
 def sequence_names(
@@ -156,14 +158,20 @@ def open_files(folder: str | Path, names: list[str]) -> MoseiFiles:
                 f"{path.name}: metadata lacks {shorten(sequence.missing_metadata, 3)}."
             )
     missing = [name for name in names if name not in result.sequences]
-    if missing and damaged:
-        raise damaged[0]
     if missing:
         lines = [f"'{name}' (usually {FILES[name]})" for name in missing]
-        known = f" Files of unknown sequences: {shorten(unknown)}." if unknown else ""
+        found = shorten(result.sequences) or "none of those asked for"
+        rest = [f"  {error}" for error in damaged]
+        if unknown:
+            rest.append(f"  Files of unknown sequences: {shorten(unknown)}.")
         raise DataError(
-            f"{folder}: expected the sequence {' and '.join(lines)}, found "
-            f"{shorten(result.sequences) or 'none of those asked for'}.{known}"
+            "\n".join(
+                [
+                    f"{folder}: expected the sequence {' and '.join(lines)}, found "
+                    f"{found}.",
+                    *rest,
+                ]
+            )
         )
     result.notes += [f"Left aside, not needed now: {error}" for error in damaged]
     if unknown:
@@ -182,15 +190,15 @@ def label_columns(labels: ComputationalSequence) -> LabelMap:
     DataError
         When neither tells.
     """
+    if not labels.data:
+        raise DataError(f"{labels.source}: holds no entries.")
+    width = labels.read(next(iter(labels.data))).features.shape[1]
     names = labels.metadata.get("dimension names")
-    if isinstance(names, list):
+    if isinstance(names, list) and len(names) == width:
         words = [canonical(str(name)) for name in names]
         if set(MOSEI.labels) <= set(words) and len(set(words)) == len(words):
             own = LabelSchema(labels.name, tuple(words), "intensity", -3.0, 3.0)
             return label_map(own, MOSEI)
-    if not labels.data:
-        raise DataError(f"{labels.source}: holds no entries.")
-    width = labels.read(next(iter(labels.data))).features.shape[1]
     by_width = {len(MOSEI_ALL): MOSEI_ALL, len(MOSEI): MOSEI}
     if width not in by_width:
         raise DataError(

@@ -100,14 +100,14 @@ def early_fusion(
     x = layers.Multiply(name="present_normalised")([x, spread])
     for number in range(1, num_layers + 1):
         last = number == num_layers
-        x = layers.Bidirectional(
-            layers.LSTM(
-                LSTM_UNITS,
-                return_sequences=per_step or not last,
-                use_cudnn=use_cudnn,
-            ),
-            name=f"bidirectional_{number}",
-        )(x, mask=mask)
+        lstm = layers.LSTM(
+            LSTM_UNITS, return_sequences=per_step or not last, use_cudnn=use_cudnn
+        )
+        both = layers.Bidirectional(lstm, name=f"bidirectional_{number}")
+        if use_cudnn is False:
+            # Bidirectional makes its layers anew from a config that lacks use_cudnn.
+            both.forward_layer.supports_jit = both.backward_layer.supports_jit = True
+        x = both(x, mask=mask)
         x = layers.Dropout(dropout_rate, name=f"dropout_{number}")(x)
     x = layers.Dense(num_nodes, activation="relu", name="dense")(x)
     x = layers.Dropout(dropout_rate, name="dropout_dense")(x)

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from emorec.errors import DataError, shorten
+from emorec.errors import DataError, SpecError, shorten
 from emorec.progress import track
 from emorec.sequences.csd import ComputationalSequence, Rows
 
@@ -71,7 +71,11 @@ def align(
     ------
     DataError
         When no video is in all sequences, or a file is damaged.
+    SpecError
+        When neither `words` nor `labels` is given.
     """
+    if words is None and labels is None:
+        raise SpecError("Alignment needs words, labels or both to align to.")
     for reference in (words, labels):
         if reference is not None:
             _refuse_numbered(sequences[reference])
@@ -237,7 +241,8 @@ def _align_to_words(words: Rows, rows: Rows, own: bool) -> tuple[np.ndarray, Row
             ends = words.intervals[kept]
             own_rows = Rows(
                 np.stack([ends.min(axis=1), ends.max(axis=1)], axis=1),
-                words.features[kept] / np.ones(1, words.features.dtype),
+                # The average of one row: integers become floats, and -0.0 becomes 0.0.
+                (words.features[kept] + 0) / np.ones(1, words.features.dtype),
             )
             return kept, own_rows
         rows = sort_by_start(rows)

@@ -112,8 +112,9 @@ class ComputationalSequence:
         arrays = {}
         for part in ("intervals", "features"):
             try:
-                arrays[part] = np.asarray(self.data[entry][part][...])
-            except (KeyError, TypeError, AttributeError):
+                # Sums over rows round by the order in memory: always rows first.
+                arrays[part] = np.ascontiguousarray(self.data[entry][part][...])
+            except (KeyError, TypeError, AttributeError, ValueError):
                 raise DataError(
                     f"{where}: expected a dataset '{part}', found none. "
                     "The file is incomplete; get it again."
@@ -202,21 +203,22 @@ def open_sequence(path: str | Path) -> ComputationalSequence:
         roots = list(handle)
     except RuntimeError as error:
         raise DataError(f"{path}: damaged HDF5 ({error}); get it again.") from error
-    root = handle[roots[0]] if roots else None
+    root = handle.get(roots[0]) if roots else None
     if not isinstance(root, h5py.Group) or not isinstance(root.get("data"), h5py.Group):
         raise DataError(
             f"{path}: expected a root group with a group 'data', found "
             f"{roots or 'an empty file'}. This is not a computational sequence."
         )
     metadata = _read_metadata(root.get("metadata"))
-    metadata.setdefault("root name", roots[0])
+    if not isinstance(metadata.get("root name"), str):
+        metadata["root name"] = roots[0]
     return ComputationalSequence(root["data"], metadata, str(path))
 
 
-def _read_metadata(group: h5py.Group | None) -> dict[str, Any]:
+def _read_metadata(group: Any) -> dict[str, Any]:
     """Read JSON texts; a text that is not JSON is kept as it stands."""
     metadata: dict[str, Any] = {}
-    for key, dataset in (group or {}).items():
+    for key, dataset in group.items() if isinstance(group, h5py.Group) else ():
         try:
             text = np.ravel(dataset[()])[0]
         except (OSError, IndexError, TypeError, RuntimeError):
@@ -269,11 +271,15 @@ def write_sequence(
         else {"compression": "gzip", "compression_opts": compression_level}
     )
     checker = ComputationalSequence({}, metadata, str(path))
+    _check_name(name, path)
     with whole_file(path) as temporary, h5py.File(temporary, "w") as file:
         root = file.create_group(name)
         data = root.create_group("data")
         for entry, rows in entries:
             checker._check(rows, f"{path}: entry '{entry}'")
+            _check_name(entry, path)
+            if entry in data:
+                raise DataError(f"{path}: entry '{entry}' comes twice.")
             group = data.create_group(entry)
             for part, array in zip(rows._fields, rows, strict=True):
                 # HDF5 refuses chunks of no rows.
@@ -284,3 +290,12 @@ def write_sequence(
         for key, value in metadata.items():
             dataset = texts.create_dataset(key, (1,), dtype=h5py.string_dtype())
             dataset[0] = json.dumps(value)
+
+
+def _check_name(name: str, path: str | Path) -> None:
+    """Refuse names that HDF5 would read as a path."""
+    if not name or "/" in name or name == ".":
+        raise DataError(
+            f"{path}: '{name}' cannot name a sequence or an entry; expected a name "
+            "without '/'."
+        )

@@ -59,7 +59,8 @@ def prepare(seed: int, precision: str = "float32") -> str:
     keras.utils.clear_session()
     keras.utils.set_random_seed(seed)
     keras.config.set_dtype_policy(precision)
-    if backend == "tensorflow":
+    if backend == "tensorflow" and devices():
+        # Not on a CPU, where runs are equal without and this would switch XLA off.
         import tensorflow as tf
 
         tf.config.experimental.enable_op_determinism()
