@@ -133,7 +133,7 @@ _OPTIONS: dict[str, list[tuple[str | None, str, str, dict]]] = {
         (
             None,
             "jit",
-            "XLA: auto compiles on a CPU and takes cuDNN's LSTM on a GPU",
+            "XLA: auto leaves it to Keras (JAX: always; TensorFlow: not with LSTMs)",
             {"choices": ("auto", "on", "off")},
         ),
         (

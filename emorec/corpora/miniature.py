@@ -165,7 +165,7 @@ class _World:
         clock = random.uniform(0.2, 1.0)
         for _ in range(_SEGMENTS):
             scores, shown = self._emotions(random)
-            count = int(random.integers(9, 16))
+            count = int(random.integers(6, 12))
             chosen = self._choose_words(random, shown["T"], count)
             lengths = random.uniform(0.7, 1.3, count) / _WORDS
             edges = clock + np.concatenate([[0.0], np.cumsum(lengths)])
@@ -202,7 +202,7 @@ class _World:
     def _emotions(random: np.random.Generator) -> tuple[np.ndarray, dict]:
         """Draw scores (6,) and, by modality, how strongly each emotion shows."""
         present = random.random(len(MOSEI)) < _PRESENT
-        thirds = random.integers(2, 10, len(MOSEI)) / 3
+        thirds = random.integers(1, 7, len(MOSEI)) / 3
         scores = np.where(present, thirds, 0.0)
         shows = {m: random.random(len(MOSEI)) < share for m, share in _SHOWN.items()}
         hidden = ~np.any(list(shows.values()), axis=0)
@@ -217,7 +217,7 @@ class _World:
         chosen = random.choice(self.neutral, count)
         places = list(random.permutation(count))
         for k in np.flatnonzero(shown):
-            for _ in range(int(np.ceil(shown[k]))):
+            for _ in range(int(np.ceil(2 * shown[k]))):
                 if places:
                     chosen[places.pop()] = k * _TOLD_BY + random.integers(_TOLD_BY)
         return chosen
@@ -234,7 +234,7 @@ class _World:
             phase = (starts[inside] - begin) / (finish - begin)
             if modality == "V":
                 centre = random.uniform(0.3, 0.7)
-                shape = np.exp(-0.5 * ((phase - centre) / 0.12) ** 2) * 2.0
+                shape = np.exp(-0.5 * ((phase - centre) / 0.15) ** 2) * 3.0
             else:
                 shape = (phase - 0.5) * 2.5
             for k in np.flatnonzero(shown[modality]):

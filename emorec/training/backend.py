@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import importlib
 import os
-from contextlib import AbstractContextManager, nullcontext
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
@@ -41,10 +45,35 @@ def choose_backend() -> str:
             f"KERAS_BACKEND={chosen}: emorec runs on tensorflow or jax. "
             "Unset the variable, or set it to one of them."
         )
+    if chosen == "tensorflow" and chosen not in sys.modules and find_spec(chosen):
+        with _hidden_stderr():
+            importlib.import_module(chosen)
     if find_spec(chosen) is None:
         extra = "jax" if chosen == "jax" else "cuda"
         raise MissingExtraError(chosen, extra, f"KERAS_BACKEND={chosen}")
     return chosen
+
+
+@contextmanager
+def _hidden_stderr() -> Iterator[None]:
+    """Hide what native code prints; show it when the block fails.
+
+    TensorFlow prints notes on GPUs and processors while it is imported, before any
+    setting of its log can silence it.
+    """
+    sys.stderr.flush()
+    saved = os.dup(2)
+    with tempfile.TemporaryFile() as hidden:
+        os.dup2(hidden.fileno(), 2)
+        try:
+            yield
+        except BaseException:
+            hidden.seek(0)
+            os.write(saved, hidden.read())
+            raise
+        finally:
+            os.dup2(saved, 2)
+            os.close(saved)
 
 
 def prepare(seed: int, precision: str = "float32") -> str:
@@ -81,13 +110,14 @@ def devices() -> list[str]:
 def compilation(jit: str) -> tuple[bool | str, bool | str]:
     """Decide how recurrent layers are compiled.
 
-    XLA cannot compile cuDNN's LSTM, and Keras turns XLA off for a layer that might use
-    it. On a GPU cuDNN is the faster; on a CPU there is none, and XLA is.
+    XLA cannot compile cuDNN's LSTM, so Keras turns XLA off on TensorFlow for a layer
+    that might use it; JAX compiles always.
 
     Parameters
     ----------
     jit : {"auto", "on", "off"}
-        The user's wish; auto chooses by the devices.
+        auto leaves it to Keras. On TensorFlow and a CPU XLA takes longer to start and
+        is no faster (benchmarks/), so auto is the better choice there, too.
 
     Returns
     -------
@@ -96,11 +126,7 @@ def compilation(jit: str) -> tuple[bool | str, bool | str]:
     jit_compile : bool or "auto"
         For ``Model.compile``.
     """
-    if jit == "off":
-        return "auto", False
-    if jit == "on" or not devices():
-        return False, True
-    return "auto", "auto"
+    return {"auto": ("auto", "auto"), "on": (False, True), "off": ("auto", False)}[jit]
 
 
 def strategy(gpus: int, batch_size: int) -> AbstractContextManager:

@@ -58,7 +58,7 @@ class MoseiConfig:
     final_activ: str | None = None
     # Training
     batch_size: int = 32
-    num_epochs: int = 100
+    num_epochs: int = 30
     patience: int = 10
     learning_rate: float = 1e-3
     optimizer: str = "adam"

@@ -87,8 +87,8 @@ class Progress(keras.callbacks.Callback):
     def _path(self) -> Path:
         return self.folder / "state.json"
 
-    def _weights(self, kind: str, epoch: int) -> Path:
-        return self.folder / f"{kind}_{epoch}.weights.h5"
+    def _weights(self, epoch: int) -> Path:
+        return self.folder / f"epoch_{epoch}.weights.h5"
 
     def resume(self, model: keras.Model) -> int:
         """Load the state of an interrupted training; return the epochs it has done."""
@@ -98,7 +98,7 @@ class Progress(keras.callbacks.Callback):
         if state.get("settings") != self.state["settings"]:
             return 0
         model.optimizer.build(model.trainable_variables)
-        model.load_weights(self._weights("last", state["epochs"] - 1))
+        model.load_weights(self._weights(state["epochs"] - 1))
         self.state = state
         return state["epochs"]
 
@@ -126,30 +126,24 @@ class Progress(keras.callbacks.Callback):
         sign = 1 if self.monitor.endswith("loss") else -1
         values = [sign * value for value in history[self.monitor]]
         better = not values[:-1] or values[-1] < min(values[:-1])
-        before = self.state["best_epoch"]
         self.state["epochs"] = epoch + 1
+        self.state["wait"] = 0 if better else self.state["wait"] + 1
+        before = {self.state["best_epoch"], epoch - 1}
         if better:
-            self.state |= {"best_epoch": epoch, "wait": 0}
-            self._save("best", epoch)
-        else:
-            self.state["wait"] += 1
-        self._save("last", epoch)
+            self.state["best_epoch"] = epoch
+        with whole_file(self._weights(epoch)) as temporary:
+            self.model.save_weights(temporary)
         write_json(self._path, self.state)
-        self._weights("last", epoch - 1).unlink(missing_ok=True)
-        if better and before >= 0:
-            self._weights("best", before).unlink(missing_ok=True)
+        for old in before - {self.state["best_epoch"], epoch}:
+            self._weights(old).unlink(missing_ok=True)
         numbers = "  ".join(f"{k} {v[-1]:.4f}" for k, v in sorted(history.items()))
         self.log(f"epoch {epoch + 1:3d}  {numbers}{'  best' if better else ''}")
         if self.ended:
             self.model.stop_training = True
 
-    def _save(self, kind: str, epoch: int) -> None:
-        with whole_file(self._weights(kind, epoch)) as temporary:
-            self.model.save_weights(temporary)
-
     def restore_best(self, model: keras.Model) -> None:
         """Load the best weights."""
-        model.load_weights(self._weights("best", self.state["best_epoch"]))
+        model.load_weights(self._weights(self.state["best_epoch"]))
 
     def clean(self) -> None:
         """Remove the state of a training that has ended."""

@@ -76,7 +76,7 @@ def load_aligned(config: MoseiConfig, source: Source, say: Say) -> dict[str, Ent
     videos = len({key.split("[")[0] for key in aligned.sequences[mosei.LABELS]})
     say(f"Aligned {videos} videos to {path}.")
     if aligned.dropped:
-        say(f"{len(aligned.dropped)} videos are not in every sequence.")
+        say(f"Left out, for they are not in every sequence: {len(aligned.dropped)}.")
     return aligned.sequences
 
 
