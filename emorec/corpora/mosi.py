@@ -65,9 +65,7 @@ def read_mosi(folder: str | Path) -> Mosi:
         )
     number = index.id.str.rsplit("_", n=1).str[-1].astype(int)
     order = np.lexsort((number, index.video))
-    features = {
-        letter: arrays[letter][index.row.to_numpy()[order]] for letter in arrays
-    }
+    features = {letter: array[order] for letter, array in arrays.items()}
     index = index.iloc[order].reset_index(drop=True)
     videos = sorted(index.video[index.file == "train"].unique())
     validating = set(videos[_VALID_EVERY - 1 :: _VALID_EVERY])
