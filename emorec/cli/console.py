@@ -41,6 +41,18 @@ def yes_or_no(text: str) -> bool:
     raise argparse.ArgumentTypeError(f"expected true or false, received '{text}'")
 
 
+def threshold(text: str) -> float | str:
+    """Parse a threshold: a number, or the word valid."""
+    if text == "valid":
+        return text
+    try:
+        return float(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(
+            f"expected a number or valid, received '{text}'"
+        ) from None
+
+
 class Parser(argparse.ArgumentParser):
     """An argument parser whose options may be spelt with ``-`` or ``_``."""
 

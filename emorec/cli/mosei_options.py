@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from dataclasses import fields
 
-from emorec.cli.console import yes_or_no
+from emorec.cli.console import threshold, yes_or_no
 from emorec.training.config import (
     NORMALISATIONS,
     VAL_METRICS,
@@ -155,9 +155,9 @@ _OPTIONS: dict[str, list[tuple[str | None, str, str, dict]]] = {
         (
             "-tp",
             "threshold_emo_present",
-            "an emotion is present from this score on (0: above 0); several give a "
-            "row each",
-            {"metavar": "SCORE", "nargs": "+", "type": float},
+            "an emotion is present from this score on (0: above 0); valid chooses one "
+            "per emotion on validation; several give a row each",
+            {"metavar": "SCORE", "nargs": "+", "type": threshold},
         ),
         ("-rd", "round_decimals", "decimals in the CSV tables", {"metavar": "N"}),
         ("-mf", "model_folder", "folder of all models", {"metavar": "DIR"}),

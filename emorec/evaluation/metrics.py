@@ -168,6 +168,27 @@ def coarse(true: np.ndarray, predicted: np.ndarray, schema: LabelSchema) -> Metr
     return result
 
 
+def best_thresholds(true: np.ndarray, scores: np.ndarray) -> np.ndarray:
+    """Return per emotion the threshold of highest weighted accuracy, (K,) float.
+
+    To be called on the validation fold only. Infinity, so that nothing is present,
+    where the fold has one class alone or the scores tell nothing.
+
+    Parameters
+    ----------
+    true : (n, K) of 0 and 1
+        True presence.
+    scores : (n, K) float
+        Predicted scores.
+    """
+    thresholds = np.full(true.shape[1], np.inf)
+    for k in range(true.shape[1]):
+        if 0 < true[:, k].sum() < len(true):
+            fpr, tpr, values = sk.roc_curve(true[:, k], scores[:, k])
+            thresholds[k] = values[np.argmax(tpr - fpr)]
+    return thresholds
+
+
 def confusion(true: np.ndarray, predicted: np.ndarray) -> np.ndarray:
     """Return the multilabel confusion matrices (K, 2, 2): [[TN, FP], [FN, TP]]."""
     return sk.multilabel_confusion_matrix(true, predicted)

@@ -19,6 +19,8 @@ from emorec.labels import COARSE_LEVELS, MOSEI_NEUTRAL, LabelSchema
 
 # Rows that stand beside the model's: what knowing nothing of the clip would score.
 PREDICTORS = ("model", "zero", "train_mean")
+# In place of a number: thresholds per emotion, chosen on validation.
+VALID = "valid"
 # What makes a row a row of its own; a repeated run replaces its rows.
 ROW_KEYS = ("run", "predictor", "threshold_emo_present")
 
@@ -71,15 +73,17 @@ class Scores:
 
 
 def metric_rows(
-    scores: Scores, thresholds: Sequence[float]
+    scores: Scores, valid: Scores, thresholds: Sequence[float | str]
 ) -> dict[str, list[dict[str, Any]]]:
     """Compute every metric for the model and the constant predictors.
 
     Parameters
     ----------
     scores : Scores
-        Of one fold.
-    thresholds : sequence of float
+        Of the fold to be measured.
+    valid : Scores
+        Of the validation fold, where the thresholds ``valid`` are chosen.
+    thresholds : sequence of float or "valid"
         Of presence; one row each in the table of presence.
 
     Returns
@@ -117,12 +121,18 @@ def metric_rows(
             )
         )
         for asked in thresholds:
-            limit = scores.threshold(asked)
+            if asked == VALID:
+                limit = metrics.best_thresholds(
+                    views.presence(valid.true, schema), valid.predictions()[predictor]
+                )
+            else:
+                limit = scores.threshold(asked)
+            level = 0.0 if asked == VALID else asked
             tables["classification_presence"].append(
                 own
-                | {"threshold_emo_present": f"{asked:g}"}
+                | {"threshold_emo_present": asked if asked == VALID else f"{asked:g}"}
                 | metrics.classification(
-                    views.presence(true, schema, asked),
+                    views.presence(true, schema, level),
                     views.presence(predicted, schema, limit),
                     predicted,
                     schema,

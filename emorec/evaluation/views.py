@@ -63,14 +63,15 @@ def _with_neutral(on: np.ndarray, schema: LabelSchema) -> np.ndarray:
 
 
 def presence(
-    scores: np.ndarray, schema: LabelSchema, threshold: float = 0.0
+    scores: np.ndarray, schema: LabelSchema, threshold: float | np.ndarray = 0.0
 ) -> np.ndarray:
     """Return which emotions are present, (n, K) int8 of 0 and 1.
 
-    Present means above 0, or at least `threshold` when that is above 0.
+    Present means at least `threshold`, one for all or one per label, (K,); where that
+    is 0, above 0.
     """
     scores = _finite(scores)
-    on = scores >= threshold if threshold > 0 else scores > 0
+    on = np.where(np.equal(threshold, 0), scores > 0, scores >= threshold)
     return _with_neutral(on, schema)
 
 

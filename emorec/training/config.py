@@ -71,7 +71,7 @@ class MoseiConfig:
     no_train: bool = False
     tensorboard: bool = False
     # Evaluation and outputs
-    threshold_emo_present: tuple[float, ...] = (0.0,)
+    threshold_emo_present: tuple[float | str, ...] = (0.0, "valid")
     round_decimals: int = 3
     model_folder: str = "models"
     model_name: str | None = None
@@ -153,9 +153,10 @@ class MoseiConfig:
             raise SpecError(
                 f"--learning_rate {self.learning_rate}: expected a rate above 0."
             )
-        if not self.threshold_emo_present or min(self.threshold_emo_present) < 0:
+        numbers = [limit for limit in self.threshold_emo_present if limit != "valid"]
+        if not self.threshold_emo_present or min(numbers, default=0) < 0:
             raise SpecError(
-                "--threshold_emo_present: expected thresholds of 0 or more."
+                "--threshold_emo_present: expected thresholds of 0 or more, or valid."
             )
         check_objective(self.label_type, self.loss_function, self.final_activ)
         self._check_combinations()
@@ -205,6 +206,12 @@ class MoseiConfig:
     def schema(self) -> LabelSchema:
         """Labels of the model's outputs."""
         return MOSEI_NEUTRAL if self.predict_neutral_class else MOSEI
+
+    @property
+    def presence_level(self) -> float:
+        """The first threshold that is a number: from here on an emotion is present."""
+        numbers = [limit for limit in self.threshold_emo_present if limit != "valid"]
+        return float(numbers[0]) if numbers else 0.0
 
     @property
     def param_name(self) -> str:

@@ -158,7 +158,7 @@ def _pipeline(
         store.labels,
         config.schema,
         config.label_type,
-        config.threshold_emo_present[0],
+        config.presence_level,
     )
     order = BatchOrder(
         store.lengths,
@@ -199,9 +199,7 @@ def _train(
             optimizer=optimizer,
             loss=config.loss_function,
             metrics=[
-                objectives.accuracy_metric(
-                    config.label_type, config.threshold_emo_present[0]
-                )
+                objectives.accuracy_metric(config.label_type, config.presence_level)
             ],
             jit_compile=jit_compile,
         )
@@ -286,7 +284,7 @@ def _evaluate(
             outputs.write_scores(path, scores[fold], data.spec.to_dict())
             paths.append(path)
     test = scores["test"]
-    tables = outputs.metric_rows(test, config.threshold_emo_present)
+    tables = outputs.metric_rows(test, scores["valid"], config.threshold_emo_present)
     row = {
         "run": digest(settings),
         "model_name": config.model_name,
@@ -312,7 +310,7 @@ def _evaluate(
             str(config.model_name),
             config.param_name,
             test,
-            config.threshold_emo_present[0],
+            config.presence_level,
             f"{config.model_name}, {config.param_name}: test of {source.dataset}, "
             f"{len(test.ids)} segments",
             config.display_fig,
@@ -327,26 +325,34 @@ def summary(
     """Return the main numbers of a run as text, beside the constant predictors'."""
     import pandas as pd
 
-    chosen = {
-        "regression": {"mae": "MAE", "r2": "R2"},
-        "classification_presence": {
-            "auc_macro": "AUC",
-            "ap_macro": "AP",
-            "weighted_accuracy_macro": "weighted acc.",
-            "f1_macro": "F1",
-            "accuracy_macro": "binary acc.",
-        },
-    }
     rows: dict[str, dict[str, float]] = {}
-    for table, names in chosen.items():
+
+    def put(table: str, titles: Mapping[str, str], threshold: str = "") -> None:
         for row in tables[table]:
-            mine = rows.setdefault(row["predictor"], {})
-            for name, title in names.items():
-                # The first threshold's row stands for the run.
-                mine.setdefault(title, round(row[name], decimals))
-    head = f"Test of {dataset}: presence of an emotion, means over emotions"
+            if row["threshold_emo_present"] == threshold:
+                mine = rows.setdefault(row["predictor"], {})
+                mine |= {t: round(row[n], decimals) for n, t in titles.items()}
+
+    put("regression", {"mae": "MAE", "r2": "R2"})
+    limits = list(
+        dict.fromkeys(
+            row["threshold_emo_present"] for row in tables["classification_presence"]
+        )
+    )
+    put("classification_presence", {"auc_macro": "AUC", "ap_macro": "AP"}, limits[0])
+    for limit in limits:
+        titles = {
+            "weighted_accuracy_macro": f"WA@{limit}",
+            "f1_macro": f"F1@{limit}",
+            "accuracy_macro": f"acc@{limit}",
+        }
+        put("classification_presence", titles, limit)
     frame = pd.DataFrame.from_dict(rows, orient="index")
-    return f"{head}\n{frame.to_string(na_rep='')}"
+    return (
+        f"Test of {dataset}; presence as mean over emotions, @ its threshold "
+        "(valid: chosen on validation):\n"
+        f"{frame.to_string(na_rep='')}"
+    )
 
 
 def _plain(tables: Mapping[str, list[dict[str, Any]]]) -> dict[str, Any]:
