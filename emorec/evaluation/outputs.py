@@ -121,24 +121,36 @@ def metric_rows(
             )
         )
         for asked in thresholds:
-            if asked == VALID:
-                limit = metrics.best_thresholds(
-                    views.presence(valid.true, schema), valid.predictions()[predictor]
-                )
-            else:
-                limit = scores.threshold(asked)
-            level = 0.0 if asked == VALID else asked
             tables["classification_presence"].append(
                 own
-                | {"threshold_emo_present": asked if asked == VALID else f"{asked:g}"}
+                | {"threshold_emo_present": _threshold_name(asked)}
                 | metrics.classification(
-                    views.presence(true, schema, level),
-                    views.presence(predicted, schema, limit),
-                    predicted,
-                    schema,
+                    *_presence(scores, valid, predictor, asked), predicted, schema
                 )
             )
     return tables
+
+
+def _threshold_name(asked: float | str) -> str:
+    return asked if isinstance(asked, str) else f"{asked:g}"
+
+
+def _presence(
+    scores: Scores, valid: Scores, predictor: str, asked: float | str
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return true and predicted presence, (n, K) each, at a threshold."""
+    schema, predicted = scores.schema, scores.predictions()[predictor]
+    if asked == VALID:
+        limit = metrics.best_thresholds(
+            views.presence(valid.true, schema), valid.predictions()[predictor]
+        )
+        level = 0.0
+    else:
+        limit, level = scores.threshold(asked), asked
+    return (
+        views.presence(scores.true, schema, level),
+        views.presence(predicted, schema, limit),
+    )
 
 
 def columns(table: str) -> list[str]:
@@ -243,33 +255,35 @@ def write_scores(path: Path, scores: Scores, spec: Mapping[str, Any]) -> None:
 
 def write_confusion(
     folder: Path,
-    model_name: str,
-    param_name: str,
+    run_name: str,
     scores: Scores,
-    asked: float,
+    valid: Scores,
+    thresholds: Sequence[float | str],
     title: str,
     show: bool = False,
 ) -> list[Path]:
     """Write the confusion matrices of presence and dominance, and their figure.
 
-    The pickles hold (K, 2, 2) counts [[TN, FP], [FN, TP]].
+    The pickles hold (K, 2, 2) counts [[TN, FP], [FN, TP]]: presence at the first
+    threshold, and dominance. The figure shows every threshold.
     """
     schema = scores.schema
-    limit = scores.threshold(asked)
-    presence = metrics.confusion(
-        views.presence(scores.true, schema, asked),
-        views.presence(scores.predicted, schema, limit),
-    )
+    shown = {
+        f"present @ {_threshold_name(asked)}": metrics.confusion(
+            *_presence(scores, valid, "model", asked)
+        )
+        for asked in thresholds
+    }
     dominance = metrics.confusion(
         views.dominant(scores.true, schema), views.dominant(scores.predicted, schema)
     )
-    base = folder / f"conf_matrix_{model_name}_{param_name}.pkl"
-    other = folder / f"conf_matrix_dom_{model_name}_{param_name}.pkl"
-    picture = folder / f"conf_matrix_{model_name}_{param_name}.png"
-    write_pickle(base, presence)
+    base = folder / f"conf_matrix_{run_name}.pkl"
+    other = folder / f"conf_matrix_dom_{run_name}.pkl"
+    picture = base.with_suffix(".png")
+    write_pickle(base, next(iter(shown.values())))
     write_pickle(other, dominance)
     figure = figures.confusion_figure(
-        {"presence": presence, "dominant": dominance}, schema.labels, title
+        {**shown, "dominant": dominance}, schema.labels, title
     )
     figures.save(figure, picture, show)
     return [base, other, picture]

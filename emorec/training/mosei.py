@@ -307,10 +307,10 @@ def _evaluate(
     if config.save_confusion_matrix:
         paths += outputs.write_confusion(
             folder.folder,
-            str(config.model_name),
-            config.param_name,
+            f"{config.model_name}_{config.param_name}",
             test,
-            config.presence_level,
+            scores["valid"],
+            config.threshold_emo_present,
             f"{config.model_name}, {config.param_name}: test of {source.dataset}, "
             f"{len(test.ids)} segments",
             config.display_fig,
