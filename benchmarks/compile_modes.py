@@ -26,7 +26,7 @@ WAYS = [
 
 
 def measure(arguments: argparse.Namespace) -> None:
-    """Train in this process; print seconds to the first epoch and samples per second."""
+    """Train in this process; print the start-up in seconds, and samples per second."""
     began = time.perf_counter()
     from emorec.training import backend
 

@@ -73,6 +73,25 @@ class RunFolder:
                 + "\nGive this run its own --model_name, or pass --overwrite."
             )
 
+    def trained_settings(self, data: dict[str, Any], overwrite: bool) -> dict[str, Any]:
+        """Return the settings of the trained model, for an evaluation on `data`.
+
+        Raises
+        ------
+        SpecError
+            When `data` are not those of the training and `overwrite` is off: the
+            evaluation would replace the results.
+        """
+        settings = (self.record() or {}).get("settings", {})
+        if settings.get("data") != data and not overwrite:
+            raise SpecError(
+                f"{self.folder}: {self.param_name} was trained and evaluated on other "
+                f"data ({settings.get('data')}, now {data}), and its results would be "
+                "replaced. Copy the folder under another --model_name, or pass "
+                "--overwrite."
+            )
+        return settings | {"data": data}
+
     def write_record(
         self, settings: dict[str, Any], spec: Spec, **content: Any
     ) -> None:

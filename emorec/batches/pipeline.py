@@ -7,6 +7,7 @@ epoch it serves, and a resumed run must see the order of the epoch it resumes.
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import Any
 
 import keras
@@ -28,8 +29,6 @@ class Pipeline:
 
     Attributes
     ----------
-    dataset : tf.data.Dataset or keras.utils.PyDataset
-        What Keras takes.
     epoch : int
         The epoch whose order the next iteration follows.
     """
@@ -38,10 +37,13 @@ class Pipeline:
         self.store = store
         self.order = order
         self.epoch = 0
+
+    @cached_property
+    def dataset(self) -> Any:
+        """What Keras takes; made when asked for, as it copies the store."""
         if keras.backend.backend() == "tensorflow":
-            self.dataset = _tf_dataset(self)
-        else:
-            self.dataset = _Batches(self)
+            return _tf_dataset(self)
+        return _Batches(self)
 
     def predict(self, model: keras.Model) -> np.ndarray:
         """Return the model's outputs in the order of the store.

@@ -93,7 +93,7 @@ def align_folder(arguments: argparse.Namespace) -> int:
     from emorec.errors import SpecError
     from emorec.sequences.alignment import align
     from emorec.training.config import parse_modalities
-    from emorec.training.mosei_data import write_aligned
+    from emorec.training.mosei_aligned import write_aligned
 
     if arguments.no_words and arguments.no_labels:
         raise SpecError("--no_words with --no_labels: nothing is left to align to.")

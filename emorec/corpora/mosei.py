@@ -6,7 +6,7 @@ Interpretable Dynamic Fusion Graph".
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -113,8 +113,19 @@ def sequence_names(
     return [*names, LABELS]
 
 
-def open_files(folder: str | Path, names: list[str]) -> MoseiFiles:
+def open_files(
+    folder: str | Path, names: list[str], optional: Collection[str] = ()
+) -> MoseiFiles:
     """Open the sequences `names` among the .csd files of a folder.
+
+    Parameters
+    ----------
+    folder : path
+        The dataset folder.
+    names : list of str
+        Sequences that must be there.
+    optional : collection of str
+        Sequences that are opened, too, where they are there and whole.
 
     Raises
     ------
@@ -141,7 +152,7 @@ def open_files(folder: str | Path, names: list[str]) -> MoseiFiles:
             damaged.append(error)
             continue
         name = OLD_NAMES.get(sequence.name, sequence.name)
-        if name not in names:
+        if name not in names and name not in optional:
             if name not in FILES and name not in OTHER_NAMES:
                 unknown.append(f"{path.name} ('{name}')")
             continue

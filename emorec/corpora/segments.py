@@ -150,13 +150,15 @@ def build_segments(
     missing: str,
     standardise: bool,
     report: Report,
+    used: str = "TVA",
 ) -> Iterator[tuple[str, Segment]]:
     """Yield (fold, segment) for every segment that can be used.
 
     Parameters
     ----------
     by_modality : mapping
-        Letter of `MODALITIES` -> aligned entries, in the order of fusion.
+        Letter of `MODALITIES` -> aligned entries, in the order of fusion; also of
+        modalities that are not used, so that all subsets drop the same segments.
     words : dict or None
         Aligned text, whose rows are the steps; None when there is one modality with
         its own steps.
@@ -173,6 +175,8 @@ def build_segments(
         Whether image and audio are standardised over the steps of each segment.
     report : Report
         Receives every finding.
+    used : str
+        Letters of the modalities whose features are taken.
 
     Raises
     ------
@@ -185,8 +189,11 @@ def build_segments(
         letter: next(iter(entries.values())).features.shape[1] if entries else 0
         for letter, entries in by_modality.items()
     }
-    for letter, width in widths.items():
-        report.nonfinite.setdefault(MODALITIES[letter], np.zeros(width, np.int64))
+    for letter in used:
+        counts = np.zeros(widths[letter], np.int64)
+        report.nonfinite.setdefault(MODALITIES[letter], counts)
+    if missing == "mask":
+        by_modality = {k: rows for k, rows in by_modality.items() if k in used}
     for key, label_rows in labels.items():
         fold = fold_of.get(video_of(key), "")
         if not fold:
@@ -200,6 +207,8 @@ def build_segments(
             continue
         columns, presence = [], []
         for letter, (rows, present) in parts.items():
+            if letter not in used:
+                continue
             name = MODALITIES[letter]
             block = np.zeros((len(present), widths[letter]), np.float32)
             block[present] = clean(

@@ -13,6 +13,7 @@ import numpy as np
 
 from emorec.artifacts.runs import RunFolder
 from emorec.evaluation import outputs
+from emorec.evaluation.summary import plain, summary
 from emorec.files import digest, whole_file
 from emorec.training import backend, objectives
 from emorec.training.config import MoseiConfig
@@ -101,23 +102,33 @@ def run(config: MoseiConfig, source: Source, say: Say) -> MoseiResult:
     model_path = folder.folder / f"model_{config.param_name}.keras"
     if config.no_train:
         expected = folder.read_spec()
+        settings = folder.trained_settings(settings["data"], config.overwrite)
         data = load_data(config, source, say, expected.normalisation.get("scale"))
         expected.check(data.spec, f"{model_path}")
         backend.prepare(config.seed, config.precision)
         model = backend.load_keras_model(model_path)
-        say(f"Evaluating {model_path}, trained on {expected.data.get('dataset')}.")
-        trained: dict[str, Any] = (folder.record() or {}).get("training", {})
-    else:
-        folder.claim(settings, config.overwrite)
-        data = load_data(config, source, say)
-        name = backend.prepare(config.seed, config.precision)
-        accelerators = backend.devices()
-        say(f"\nTraining on {name}, {', '.join(accelerators) or 'CPU'}.")
-        folder.write_record(settings, data.spec, status="training")
-        model, fitted, seconds = _train(config, data, folder, digest(settings), say)
-        with whole_file(model_path) as temporary:
+        say(f"\nEvaluating {model_path}, trained on {expected.data.get('dataset')}.")
+        result = _evaluate(config, source, data, model, folder, settings, say)
+        result.paths.insert(0, model_path)
+        return result
+    folder.claim(settings, config.overwrite)
+    data = load_data(config, source, say)
+    name = backend.prepare(config.seed, config.precision)
+    accelerators = backend.devices()
+    say(f"\nTraining on {name}, {', '.join(accelerators) or 'CPU'}.")
+    folder.write_record(settings, data.spec, status="training")
+    model, fitted, seconds = _train(config, data, folder, digest(settings), say)
+    paths = [model_path, *([model_path.with_suffix(".h5")] if config.h5 else [])]
+    for path in paths:
+        with whole_file(path) as temporary:
             model.save(temporary)
-        trained = {
+    result = _evaluate(config, source, data, model, folder, settings, say)
+    result.paths[:0] = paths
+    folder.write_record(
+        settings,
+        data.spec,
+        status="complete",
+        training={
             "epochs": len(fitted.history["loss"]),
             "best_epoch": fitted.best_epoch + 1,
             "resumed_after": fitted.resumed_at,
@@ -125,26 +136,22 @@ def run(config: MoseiConfig, source: Source, say: Say) -> MoseiResult:
             "backend": name,
             "devices": accelerators or ["CPU"],
             "parameters": model.count_params(),
-        }
-    result = _evaluate(config, source, data, model, folder, settings, say)
-    result.paths.insert(0, model_path)
-    if not config.no_train:
-        if config.h5:
-            legacy = model_path.with_suffix(".h5")
-            with whole_file(legacy) as temporary:
-                model.save(temporary)
-            result.paths.append(legacy)
-        folder.write_record(
-            settings,
-            data.spec,
-            status="complete",
-            training=trained,
-            segments={fold: len(store) for fold, store in data.stores.items()},
-            metrics=_plain(result.tables),
-        )
-        # Only now is nothing left to resume.
-        shutil.rmtree(folder.resume_folder, ignore_errors=True)
+        },
+        segments={fold: len(store) for fold, store in data.stores.items()},
+        metrics=plain(result.tables),
+    )
+    # Only now is nothing left to resume.
+    shutil.rmtree(folder.resume_folder, ignore_errors=True)
     return result
+
+
+def _targets(config: MoseiConfig, data: MoseiData, fold: str) -> np.ndarray:
+    return objectives.targets(
+        data.stores[fold].labels,
+        config.schema,
+        config.label_type,
+        config.presence_level,
+    )
 
 
 def _pipeline(
@@ -153,13 +160,7 @@ def _pipeline(
     from emorec.batches.order import BatchOrder
     from emorec.batches.pipeline import Pipeline
 
-    store = data.stores[fold]
-    labels = objectives.targets(
-        store.labels,
-        config.schema,
-        config.label_type,
-        config.presence_level,
-    )
+    store = data.stores[fold].with_labels(_targets(config, data, fold))
     order = BatchOrder(
         store.lengths,
         config.batch_size,
@@ -167,7 +168,7 @@ def _pipeline(
         config.seed,
         shuffle,
     )
-    return Pipeline(store.with_labels(labels), order)
+    return Pipeline(store, order)
 
 
 def _train(
@@ -264,7 +265,7 @@ def _evaluate(
     say: Say,
 ) -> MoseiResult:
     """Predict validation and test, write every output, and print the main numbers."""
-    train_mean = _pipeline(config, data, "train").store.labels.mean(axis=0)
+    train_mean = _targets(config, data, "train").mean(axis=0)
     paths: list[Path] = []
     scores = {}
     for fold in ("valid", "test"):
@@ -293,9 +294,9 @@ def _evaluate(
         "split": "test",
         "segments": len(test.ids),
         **{
-            name: " ".join(map(str, value)) if isinstance(value, list) else value
-            for name, value in config.identity().items()
-            if name != "threshold_emo_present"
+            name: value
+            for name, value in settings.items()
+            if name not in ("threshold_emo_present", "data")
         },
     }
     csv_folder = folder.folder / config.csv_folder
@@ -317,53 +318,3 @@ def _evaluate(
         )
     say("\n" + summary(tables, config.round_decimals, source.dataset))
     return MoseiResult(tables, paths)
-
-
-def summary(
-    tables: Mapping[str, list[dict[str, Any]]], decimals: int, dataset: str
-) -> str:
-    """Return the main numbers of a run as text, beside the constant predictors'."""
-    import pandas as pd
-
-    rows: dict[str, dict[str, float]] = {}
-
-    def put(table: str, titles: Mapping[str, str], threshold: str = "") -> None:
-        for row in tables[table]:
-            if row["threshold_emo_present"] == threshold:
-                mine = rows.setdefault(row["predictor"], {})
-                mine |= {t: round(row[n], decimals) for n, t in titles.items()}
-
-    put("regression", {"mae": "MAE", "r2": "R2"})
-    limits = list(
-        dict.fromkeys(
-            row["threshold_emo_present"] for row in tables["classification_presence"]
-        )
-    )
-    put("classification_presence", {"auc_macro": "AUC", "ap_macro": "AP"}, limits[0])
-    for limit in limits:
-        titles = {
-            "weighted_accuracy_macro": f"WA@{limit}",
-            "f1_macro": f"F1@{limit}",
-            "accuracy_macro": f"acc@{limit}",
-        }
-        put("classification_presence", titles, limit)
-    frame = pd.DataFrame.from_dict(rows, orient="index")
-    return (
-        f"Test of {dataset}; presence as mean over emotions, @ its threshold "
-        "(valid: chosen on validation):\n"
-        f"{frame.to_string(na_rep='')}"
-    )
-
-
-def _plain(tables: Mapping[str, list[dict[str, Any]]]) -> dict[str, Any]:
-    """Turn NaN into None, for JSON has no NaN."""
-    return {
-        name: [
-            {
-                key: None if isinstance(value, float) and np.isnan(value) else value
-                for key, value in row.items()
-            }
-            for row in rows
-        ]
-        for name, rows in tables.items()
-    }

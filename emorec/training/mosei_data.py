@@ -1,4 +1,4 @@
-"""The data of a CMU-MOSEI run: alignment with its cache, segments, folds, report."""
+"""The data of a CMU-MOSEI run: segments, folds, normalisation, report."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from emorec.artifacts.pickles import read_pickle, write_pickle
+from emorec.artifacts.pickles import write_pickle
 from emorec.artifacts.spec import Modality, Spec
 from emorec.artifacts.tables import write_table
 from emorec.batches.ragged import RaggedStore
@@ -17,10 +17,11 @@ from emorec.corpora import mosei
 from emorec.corpora.folds import FOLDS, FoldLists
 from emorec.corpora.segments import Report, build_segments, select_columns
 from emorec.errors import DataError, SpecError
-from emorec.files import digest, read_json, write_json
-from emorec.sequences.alignment import EPSILON, AlignedDataset, Entries, align
+from emorec.files import digest, write_json
+from emorec.sequences.alignment import EPSILON, Entries
 from emorec.sequences.csd import ComputationalSequence
 from emorec.training.config import MoseiConfig
+from emorec.training.mosei_aligned import is_current, load_aligned
 from emorec.training.mosei_source import Say, Source
 
 
@@ -43,90 +44,6 @@ class MoseiData:
     spec: Spec
 
 
-def load_aligned(config: MoseiConfig, source: Source, say: Say) -> dict[str, Entries]:
-    """Align the sequences, or read them aligned where nothing has changed since.
-
-    Returns
-    -------
-    dict
-        Sequence name -> entries.
-
-    Raises
-    ------
-    SpecError
-        When another program's file has the name of the pickle.
-    """
-    if source.files is None:
-        say(f"Reading the aligned dataset {source.pickle}.")
-        return read_aligned(source.pickle, source.names)
-    path = Path(config.pickle_folder) / f"{config.pickle_name_dataset}.pkl"
-    identity = {
-        "dataset": source.dataset,
-        "source": source.fingerprint(),
-        "sequences": source.names,
-        "align_to_text": config.align_to_text,
-    }
-    if _is_current(path, identity):
-        say(f"Reading the aligned dataset {path}, made before from the same files.")
-        return read_aligned(path, source.names)
-    words = mosei.TEXT if config.align_to_text else None
-    aligned = align(source.files.sequences, words, mosei.LABELS)
-    write_aligned(path, aligned)
-    write_json(path.with_suffix(".json"), identity | {"dropped": aligned.dropped})
-    videos = len({key.split("[")[0] for key in aligned.sequences[mosei.LABELS]})
-    say(f"Aligned {videos} videos to {path}.")
-    if aligned.dropped:
-        say(f"Left out, for they are not in every sequence: {len(aligned.dropped)}.")
-    return aligned.sequences
-
-
-def _is_current(path: Path, identity: dict[str, Any]) -> bool:
-    """Tell whether a derived file belongs to these sources; refuse foreign files."""
-    if not path.is_file():
-        return False
-    beside = path.with_suffix(".json")
-    if not beside.is_file():
-        raise SpecError(
-            f"{path}: exists, but was not written by emorec from known files "
-            f"({beside.name} is missing), and would be overwritten. Move it away, or "
-            "choose other names (--pickle_name_dataset, --pickle_name_fold)."
-        )
-    known = read_json(beside)
-    return all(known.get(key) == value for key, value in identity.items())
-
-
-def write_aligned(path: Path, aligned: AlignedDataset) -> None:
-    """Write {sequence: {entry: {"intervals", "features"}}} as a pickle."""
-    content = {
-        name: {key: rows._asdict() for key, rows in entries.items()}
-        for name, entries in aligned.sequences.items()
-    }
-    write_pickle(path, content)
-
-
-def read_aligned(path: Path, names: list[str]) -> dict[str, Entries]:
-    """Read an aligned dataset, of emorec or of the reference program.
-
-    Raises
-    ------
-    DataError
-        When the file is not one, or lacks a sequence.
-    """
-    content = read_pickle(path)
-    result = {}
-    for name in names:
-        entries = content.get(name) if isinstance(content, dict) else None
-        if not isinstance(entries, dict):
-            found = list(content) if isinstance(content, dict) else type(content)
-            raise DataError(
-                f"{path}: expected the aligned sequence '{name}', found {found}."
-            )
-        # Checks shapes and types as for a .csd file.
-        sequence = ComputationalSequence(entries, {"root name": name}, str(path))
-        result[name] = {key: sequence.read(key) for key in entries}
-    return result
-
-
 def load_data(
     config: MoseiConfig, source: Source, say: Say, scale: list[float] | None = None
 ) -> MoseiData:
@@ -146,13 +63,13 @@ def load_data(
     """
     aligned = load_aligned(config, source, say)
     label_map = mosei.label_columns(_labels_of(source, aligned))
-    used, widths = _features(config, source, aligned)
+    by_modality, widths = _features(config, source, aligned)
     fold_of = {video: fold for fold in FOLDS for video in source.folds[fold]}
     report = Report()
     _report_unaligned(source, aligned[mosei.LABELS], fold_of, report)
     parts: dict[str, list] = {fold: [] for fold in FOLDS}
     for fold, segment in build_segments(
-        used,
+        by_modality,
         aligned[mosei.TEXT] if config.align_to_text else None,
         aligned[mosei.LABELS],
         label_map,
@@ -160,6 +77,7 @@ def load_data(
         config.missing,
         config.normalise == "zscore",
         report,
+        config.modalities,
     ):
         parts[fold].append(segment)
     for fold, segments in parts.items():
@@ -171,13 +89,14 @@ def load_data(
     stores = {fold: RaggedStore.build(segments) for fold, segments in parts.items()}
     normalisation: dict[str, Any] = {"kind": config.normalise}
     if config.normalise == "maxabs":
-        scale = scale or _max_abs(stores["train"], used)
+        text = widths["T"] if "T" in config.modalities else 0
+        scale = scale or _max_abs(stores["train"], text)
         normalisation["scale"] = scale
         for store in stores.values():
             store.values /= np.asarray(scale, np.float32)
     modalities = tuple(
         Modality(mosei.MODALITIES[letter], _sequence(letter, config), widths[letter])
-        for letter in used
+        for letter in config.modalities
     )
     spec = Spec(
         schema=config.schema,
@@ -220,8 +139,10 @@ def _features(
     config: MoseiConfig, source: Source, aligned: dict[str, Entries]
 ) -> tuple[dict[str, Entries], dict[str, int]]:
     """Return letter -> entries, and letter -> number of columns."""
-    used = {}
-    for letter in config.modalities:
+    found = {}
+    for letter in mosei.MODALITIES:
+        if _sequence(letter, config) not in aligned:
+            continue
         entries = aligned[_sequence(letter, config)]
         if letter == "V" and config.drop_facet_emotions:
             if source.files is None:
@@ -236,12 +157,12 @@ def _features(
                 f"'{_sequence(letter, config)}' has no aligned entry. Are its times "
                 "those of the same videos?"
             )
-        used[letter] = entries
+        found[letter] = entries
     widths = {
         letter: next(iter(entries.values())).features.shape[1]
-        for letter, entries in used.items()
+        for letter, entries in found.items()
     }
-    return used, widths
+    return found, widths
 
 
 def _report_unaligned(
@@ -269,10 +190,9 @@ def _report_unaligned(
                 )
 
 
-def _max_abs(train: RaggedStore, used: dict[str, Entries]) -> list[float]:
-    """Return each column's largest magnitude in train; 1 for text and for zeros."""
+def _max_abs(train: RaggedStore, text: int) -> list[float]:
+    """Return each column's largest magnitude in train; 1 for `text` columns, zeros."""
     largest = np.abs(train.values).max(axis=0)
-    text = next(iter(used["T"].values())).features.shape[1] if "T" in used else 0
     largest[:text] = 1.0
     return np.where(largest > 0, largest, 1.0).astype(float).tolist()
 
@@ -299,7 +219,7 @@ def _write_folds(
     }
     for fold, store in stores.items():
         path = base / f"{config.pickle_name_fold}_{fold}.pkl"
-        if _is_current(path, identity):
+        if is_current(path, identity):
             continue
         features = [store.sequence(i) for i in range(len(store))]
         labels = [store.labels[i : i + 1] for i in range(len(store))]

@@ -134,7 +134,13 @@ def locate(
 
 
 def _from_files(config: MoseiConfig, folder: Path, names: list[str]) -> Source:
-    files = mosei.open_files(folder, names)
+    optional = []
+    if config.align_to_text:
+        # Aligned, too, where it is there: then every subset has the same segments.
+        optional = mosei.sequence_names(config.image_feature)
+    files = mosei.open_files(folder, names, optional)
+    known = [*optional, *names]
+    names = [name for name in dict.fromkeys(known) if name in files.sequences]
     is_miniature = miniature.is_miniature(files.sequences.values())
     chosen = config.folds
     if is_miniature and chosen == "auto":
