@@ -14,7 +14,9 @@ def add_commands(parser: argparse.ArgumentParser) -> None:
     """Add ``emorec mosei ...``."""
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     train_parser = commands.add_parser(
-        "train", help="align, train, evaluate: the same as main.py"
+        "train",
+        help="align, train, evaluate: the same as main.py",
+        usage="%(prog)s [options]",
     )
     add_options(train_parser)
     train_parser.set_defaults(run=train)
@@ -60,6 +62,7 @@ def main(arguments: list[str] | None = None) -> int:
     """Run the main job from ``main.py``; return the exit code."""
     parser = Parser(
         prog="main.py",
+        usage="%(prog)s [options]",
         description="Early fusion of text, image and audio on CMU-MOSEI: from .csd "
         "files to predictions and metrics.",
     )

@@ -6,12 +6,14 @@ import shutil
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from emorec.artifacts.runs import RunFolder
+from emorec.errors import MissingExtraError
 from emorec.evaluation import outputs
 from emorec.evaluation.summary import plain, summary
 from emorec.files import digest, whole_file
@@ -244,14 +246,12 @@ def tensorboard(folder: Path) -> keras.callbacks.Callback:
     MissingExtraError
         When the package is not installed.
     """
-    from importlib.util import find_spec
-
     import keras
 
-    from emorec.errors import MissingExtraError
-
-    if find_spec("tensorboard") is None:
-        raise MissingExtraError("tensorboard", "tensorboard", "--tensorboard")
+    # Keras writes the logs through TensorFlow, whatever backend trains.
+    for package, extra in (("tensorboard", "tensorboard"), ("tensorflow", "cuda")):
+        if find_spec(package) is None:
+            raise MissingExtraError(package, extra, "--tensorboard")
     return keras.callbacks.TensorBoard(log_dir=str(folder))
 
 

@@ -207,6 +207,7 @@ def _write_folds(
     """Write each fold as [features, labels, segment ids], and the report's tables."""
     base = Path(config.pickle_folder)
     identity = {
+        "dataset": source.dataset,
         "source": source.fingerprint(),
         "folds": digest(source.folds),
         "settings": {
