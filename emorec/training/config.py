@@ -130,29 +130,7 @@ class MoseiConfig:
                     f"--{name} {value}: expected one of "
                     f"{', '.join(str(choice) for choice in allowed)}."
                 )
-        smallest = {
-            "batch_size": 1,
-            "num_nodes": 1,
-            "num_epochs": 1,
-            "patience": 1,
-            "fixed_num_steps": 0,
-            "round_decimals": 0,
-            "seed": 0,
-            "gpus": 0,
-        }
-        for name, least in smallest.items():
-            if getattr(self, name) < least:
-                raise SpecError(
-                    f"--{name} {getattr(self, name)}: expected at least {least}."
-                )
-        if not 0 <= self.dropout_rate < 1:
-            raise SpecError(
-                f"--dropout_rate {self.dropout_rate}: expected a rate in [0, 1)."
-            )
-        if not self.learning_rate > 0:
-            raise SpecError(
-                f"--learning_rate {self.learning_rate}: expected a rate above 0."
-            )
+        check_numbers(self)
         numbers = [limit for limit in self.threshold_emo_present if limit != "valid"]
         if not self.threshold_emo_present or min(numbers, default=0) < 0:
             raise SpecError(
@@ -234,6 +212,42 @@ class MoseiConfig:
             for name, value in content.items()
             if name not in self._SILENT
         }
+
+
+# Least values of the numbers that networks and trainings share.
+_LEAST = {
+    "batch_size": 1,
+    "num_nodes": 1,
+    "num_epochs": 1,
+    "patience": 1,
+    "fixed_num_steps": 0,
+    "round_decimals": 0,
+    "seed": 0,
+    "gpus": 0,
+}
+
+
+def check_numbers(config: Any) -> None:
+    """Check the numbers that a configuration has.
+
+    Raises
+    ------
+    SpecError
+        When one is out of its range.
+    """
+    for name, least in _LEAST.items():
+        if getattr(config, name, least) < least:
+            raise SpecError(
+                f"--{name} {getattr(config, name)}: expected at least {least}."
+            )
+    if not 0 <= config.dropout_rate < 1:
+        raise SpecError(
+            f"--dropout_rate {config.dropout_rate}: expected a rate in [0, 1)."
+        )
+    if not config.learning_rate > 0:
+        raise SpecError(
+            f"--learning_rate {config.learning_rate}: expected a rate above 0."
+        )
 
 
 def parse_modalities(text: str) -> str:

@@ -21,6 +21,7 @@ from emorec.evaluation.outputs import Scores, write_scores
 from emorec.files import digest, whole_file
 from emorec.labels import SENTIMENT
 from emorec.training import backend, objectives
+from emorec.training.config import check_numbers
 
 SUBSETS = ("TVA", "VA", "TA", "TV", "A", "V", "T")
 DATASET = "CMU-MOSI"
@@ -43,6 +44,9 @@ class MosiConfig:
     learning_rate: float = 1e-3
     jit: str = "auto"
     precision: str = "float32"
+
+    def __post_init__(self) -> None:
+        check_numbers(self)
 
     @property
     def param_name(self) -> str:
