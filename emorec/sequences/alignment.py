@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import numpy as np
 
@@ -155,7 +156,45 @@ def _wide_enough(intervals: np.ndarray) -> np.ndarray:
     return np.flatnonzero(~(lengths < EPSILON))
 
 
-def overlaps(reference: np.ndarray, intervals: np.ndarray) -> Iterator[tuple]:
+class Overlaps(NamedTuple):
+    """Which rows touch which reference intervals.
+
+    Attributes
+    ----------
+    numbers : (m,) int
+        Reference rows that at least one row touches, ascending.
+    edges : (m + 1,) int
+        The pairs of reference row i are ``edges[i]:edges[i + 1]``.
+    rows : (pairs,) int
+        Touching rows, ascending within a reference row.
+    clipped : (pairs, 2) float
+        Their intervals, clipped to the reference.
+    """
+
+    numbers: np.ndarray
+    edges: np.ndarray
+    rows: np.ndarray
+    clipped: np.ndarray
+
+    def slices(self) -> Iterator[tuple[int, slice, slice | np.ndarray]]:
+        """Yield number, pairs, and rows (a slice where they are adjacent)."""
+        starts, stops = self.edges[:-1], self.edges[1:]
+        first, last = self.rows[starts], self.rows[stops - 1]
+        adjacent = last - first == stops - starts - 1
+        for number, start, stop, low, high, simple in zip(
+            self.numbers.tolist(),
+            starts.tolist(),
+            stops.tolist(),
+            first.tolist(),
+            last.tolist(),
+            adjacent.tolist(),
+            strict=True,
+        ):
+            chosen = slice(low, high + 1) if simple else self.rows[start:stop]
+            yield number, slice(start, stop), chosen
+
+
+def find_overlaps(reference: np.ndarray, intervals: np.ndarray) -> Overlaps:
     """Find the rows that touch each reference interval.
 
     Parameters
@@ -164,19 +203,27 @@ def overlaps(reference: np.ndarray, intervals: np.ndarray) -> Iterator[tuple]:
         Intervals in seconds, in any order.
     intervals : (n, 2) float
         Intervals sorted by start; they may overlap one another.
-
-    Yields
-    ------
-    number : int
-        Row of `reference` that has at least one row; ascending.
-    rows : (k,) int or slice
-        The rows of `intervals` that touch it, ascending.
-    clipped : (k, 2) float
-        Their intervals, clipped to the reference.
     """
     numbers = _wide_enough(reference)
-    if not len(numbers) or not len(intervals):
-        return
+    dtype = np.result_type(reference, intervals)
+    parts = [
+        (np.zeros(0, np.intp), np.zeros(0, np.intp), np.zeros((0, 2), dtype)),
+    ]
+    if len(numbers) and len(intervals):
+        parts += _pairs(reference, numbers, intervals)
+    owner, rows, clipped = (
+        np.concatenate(arrays) for arrays in zip(*parts, strict=True)
+    )
+    edges = np.flatnonzero(np.diff(owner, prepend=-1, append=-1))
+    # Without pairs prepend and append meet, and there is no edge at all.
+    edges = edges if len(owner) else np.zeros(1, np.intp)
+    return Overlaps(owner[edges[:-1]], edges, rows, clipped)
+
+
+def _pairs(
+    reference: np.ndarray, numbers: np.ndarray, intervals: np.ndarray
+) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+    """Yield blocks of (reference row, row, clipped interval), sorted by both rows."""
     starts, ends = intervals[:, 0], intervals[:, 1]
     # The candidates are found in double precision with a margin that covers the
     # rounding of the files' own precision, in which the rule itself is applied below.
@@ -189,15 +236,16 @@ def overlaps(reference: np.ndarray, intervals: np.ndarray) -> Iterator[tuple]:
     )
     high = np.searchsorted(starts.astype(np.float64), wanted[:, 1] + margin, "right")
     counts = np.maximum(high - low, 0)
+    total = np.cumsum(counts)
     begin = 0
     while begin < len(numbers):
-        total = np.cumsum(counts[begin:])
-        size = max(1, int(np.searchsorted(total, _BLOCK, "right")))
-        block = slice(begin, begin + size)
-        begin += size
+        done = total[begin] - counts[begin]
+        stop = max(begin + 1, int(np.searchsorted(total, done + _BLOCK, "right")))
+        block = slice(begin, stop)
+        begin = stop
         owner = np.repeat(numbers[block], counts[block])
-        first = np.repeat(low[block] - np.cumsum(counts[block]), counts[block])
-        row = first + np.arange(len(owner)) + np.repeat(counts[block], counts[block])
+        offset = low[block] - (total[block] - counts[block] - done)
+        row = np.repeat(offset, counts[block]) + np.arange(len(owner))
         touch = (reference[owner, 1] - starts[row] > -EPSILON) & (
             ends[row] - reference[owner, 0] > -EPSILON
         )
@@ -210,53 +258,48 @@ def overlaps(reference: np.ndarray, intervals: np.ndarray) -> Iterator[tuple]:
             axis=1,
         )
         keep = np.abs(clipped[:, 0] - clipped[:, 1]) > EPSILON
-        owner, row, clipped = owner[keep], row[keep], clipped[keep]
-        edges = np.flatnonzero(np.diff(owner, prepend=-1, append=-1))
-        for start, stop in zip(edges[:-1].tolist(), edges[1:].tolist(), strict=True):
-            rows = row[start:stop]
-            if rows[-1] - rows[0] == stop - start - 1:
-                rows = slice(int(rows[0]), int(rows[-1]) + 1)
-            yield int(owner[start]), rows, clipped[start:stop]
-
-
-def _mean(features: np.ndarray) -> np.ndarray:
-    """Average rows in their order, to the bit as ``numpy.average(axis=0)``."""
-    if features.dtype.kind != "f" or features.dtype.itemsize < 4:
-        return features.mean(axis=0)
-    # ndarray.mean does this same sum with four times the overhead, paid per word.
-    return (np.add.reduce(features, axis=0) / len(features)).astype(
-        features.dtype, copy=False
-    )
+        yield owner[keep], row[keep], clipped[keep]
 
 
 def _align_to_words(words: Rows, rows: Rows, own: bool) -> tuple[np.ndarray, Rows]:
     """Take the mean of the rows that touch each word.
 
-    Returns the numbers of the words that have any, and one row for each of them.
+    Returns the numbers of the words that have any, and one row for each of them. Means
+    equal ``numpy.average(axis=0)``, and so mmsdk's, to the bit: the sum goes row by
+    row in the rows' own precision (``reduceat`` would sum in pairs).
     """
-    numbers, intervals, features = [], [], []
+    dtype = rows.features.dtype
+    if dtype.kind != "f" or dtype.itemsize < 4:
+        # As numpy.average: integers in double precision, half in single.
+        wide = np.float64 if dtype.kind != "f" else np.float32
+        averaged = Rows(rows.intervals, rows.features.astype(wide))
+        numbers, result = _align_to_words(words, averaged, own)
+        narrow = dtype if dtype.kind == "f" else wide
+        return numbers, Rows(result.intervals, result.features.astype(narrow))
+    if own:
+        kept = _wide_enough(words.intervals)
+        ends = words.intervals[kept]
+        intervals = np.stack([ends.min(axis=1), ends.max(axis=1)], axis=1)
+        # The average of one row makes 0.0 of -0.0.
+        return kept, Rows(intervals, words.features[kept] + dtype.type(0))
+    rows = sort_by_start(rows)
+    found = find_overlaps(words.intervals, rows.intervals)
+    sums = np.empty((len(found.numbers), rows.features.shape[1]), dtype)
     with np.errstate(invalid="ignore", over="ignore"):
-        if own:
-            kept = _wide_enough(words.intervals)
-            ends = words.intervals[kept]
-            own_rows = Rows(
-                np.stack([ends.min(axis=1), ends.max(axis=1)], axis=1),
-                # The average of one row: integers become floats, and -0.0 becomes 0.0.
-                (words.features[kept] + 0) / np.ones(1, words.features.dtype),
-            )
-            return kept, own_rows
-        rows = sort_by_start(rows)
-        for number, chosen, clipped in overlaps(words.intervals, rows.intervals):
-            numbers.append(number)
-            intervals.append((clipped.min(), clipped.max()))
-            features.append(_mean(rows.features[chosen]))
-    width = rows.features.shape[1]
-    dtype = np.result_type(words.intervals, rows.intervals)
-    mean_dtype = np.zeros(1, rows.features.dtype).mean().dtype
-    return np.array(numbers, int), Rows(
-        np.array(intervals, dtype).reshape(-1, 2),
-        np.array(features, mean_dtype).reshape(-1, width),
+        for i, (_, _, chosen) in enumerate(found.slices()):
+            np.add.reduce(rows.features[chosen], axis=0, out=sums[i])
+        sums /= np.diff(found.edges).astype(dtype)[:, None]
+    starts = found.edges[:-1]
+    if not len(starts):
+        return found.numbers, Rows(found.clipped, sums)
+    intervals = np.stack(
+        [
+            np.minimum.reduceat(found.clipped, starts).min(axis=1),
+            np.maximum.reduceat(found.clipped, starts).max(axis=1),
+        ],
+        axis=1,
     )
+    return found.numbers, Rows(intervals, sums)
 
 
 def _numbered(segments: Rows) -> Iterator[tuple[int, Rows]]:
@@ -266,6 +309,7 @@ def _numbered(segments: Rows) -> Iterator[tuple[int, Rows]]:
 
 def _cut(segments: Rows, rows: Rows) -> Iterator[tuple[int, Rows]]:
     """Give each segment the rows that touch it, clipped to it."""
-    for number, chosen, clipped in overlaps(segments.intervals, rows.intervals):
+    found = find_overlaps(segments.intervals, rows.intervals)
+    for number, pairs, chosen in found.slices():
         # A copy, for a view would keep the whole video in memory.
-        yield number, Rows(clipped, np.array(rows.features[chosen]))
+        yield number, Rows(found.clipped[pairs], np.array(rows.features[chosen]))

@@ -110,20 +110,22 @@ class ComputationalSequence:
         """
         where = f"{self.source}: entry '{entry}'"
         arrays = {}
-        for part in ("intervals", "features"):
-            try:
+        part = "intervals"
+        try:
+            group = self.data[entry]
+            for part in Rows._fields:
                 # Sums over rows round by the order in memory: always rows first.
-                arrays[part] = np.ascontiguousarray(self.data[entry][part][...])
-            except (KeyError, TypeError, AttributeError, ValueError):
-                raise DataError(
-                    f"{where}: expected a dataset '{part}', found none. "
-                    "The file is incomplete; get it again."
-                ) from None
-            except (OSError, RuntimeError) as error:
-                raise DataError(
-                    f"{where}: '{part}' cannot be read ({error}). "
-                    "The file is damaged; get it again."
-                ) from error
+                arrays[part] = np.ascontiguousarray(group[part][()])
+        except (KeyError, TypeError, AttributeError, ValueError, IndexError):
+            raise DataError(
+                f"{where}: expected a dataset '{part}', found none. "
+                "The file is incomplete; get it again."
+            ) from None
+        except (OSError, RuntimeError) as error:
+            raise DataError(
+                f"{where}: '{part}' cannot be read ({error}). "
+                "The file is damaged; get it again."
+            ) from error
         rows = Rows(**arrays)
         self._check(rows, where)
         return rows
