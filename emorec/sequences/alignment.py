@@ -80,37 +80,50 @@ def align(
     for reference in (words, labels):
         if reference is not None:
             _refuse_numbered(sequences[reference])
-    first = {name: seq for name, seq in sequences.items() if name != labels}
     result = AlignedDataset(sequences={name: {} for name in sequences})
-    everywhere = _unify(sequences, result.dropped)
-    for video in track(everywhere, description):
-        parts = {name: sequence.read_video(video) for name, sequence in first.items()}
-        if words is not None:
-            # In the first pass only the reference keeps its stored order.
-            reference = parts[words]
-            pooled = {
-                name: _align_to_words(reference, rows, own=name == words)
-                for name, rows in parts.items()
-            }
-        else:
-            pooled = {name: (None, rows) for name, rows in parts.items()}
-        if labels is None:
-            for name, (numbers, rows) in pooled.items():
-                for i, number in enumerate(numbers):
-                    key = f"{video}[{number}]"
-                    result.sequences[name][key] = Rows(*(a[i : i + 1] for a in rows))
-            continue
-        empty = [name for name, (_, rows) in pooled.items() if not len(rows.intervals)]
-        if empty:
-            result.dropped[video] = empty[0]
-            continue
-        segments = sequences[labels].read_video(video)
-        for number, own in _numbered(segments):
-            result.sequences[labels][f"{video}[{number}]"] = own
-        for name, (_, rows) in pooled.items():
-            for number, cut in _cut(segments, sort_by_start(rows)):
-                result.sequences[name][f"{video}[{number}]"] = cut
+    for video in track(_unify(sequences, result.dropped), description):
+        add_video(result, sequences, video, words, labels)
     return result
+
+
+def add_video(
+    result: AlignedDataset,
+    sequences: Mapping[str, ComputationalSequence],
+    video: str,
+    words: str | None,
+    labels: str | None,
+) -> None:
+    """Align one video and add its entries to `result` (see `align`)."""
+    parts = {
+        name: sequence.read_video(video)
+        for name, sequence in sequences.items()
+        if name != labels
+    }
+    if words is not None:
+        # In the first pass only the reference keeps its stored order.
+        reference = parts[words]
+        pooled = {
+            name: _align_to_words(reference, rows, own=name == words)
+            for name, rows in parts.items()
+        }
+    else:
+        pooled = {name: (None, rows) for name, rows in parts.items()}
+    if labels is None:
+        for name, (numbers, rows) in pooled.items():
+            for i, number in enumerate(numbers):
+                key = f"{video}[{number}]"
+                result.sequences[name][key] = Rows(*(a[i : i + 1] for a in rows))
+        return
+    empty = [name for name, (_, rows) in pooled.items() if not len(rows.intervals)]
+    if empty:
+        result.dropped[video] = empty[0]
+        return
+    segments = sequences[labels].read_video(video)
+    for number, own in _numbered(segments):
+        result.sequences[labels][f"{video}[{number}]"] = own
+    for name, (_, rows) in pooled.items():
+        for number, cut in _cut(segments, sort_by_start(rows)):
+            result.sequences[name][f"{video}[{number}]"] = cut
 
 
 def _refuse_numbered(sequence: ComputationalSequence) -> None:
