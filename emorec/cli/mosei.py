@@ -94,7 +94,7 @@ def align_folder(arguments: argparse.Namespace) -> int:
     """Write the aligned dataset of a folder."""
     from emorec.corpora import mosei
     from emorec.errors import SpecError
-    from emorec.sequences.alignment import align
+    from emorec.sequences.parallel import align_on_cores
     from emorec.training.config import parse_modalities
     from emorec.training.mosei_aligned import write_aligned
 
@@ -110,7 +110,7 @@ def align_folder(arguments: argparse.Namespace) -> int:
     files = mosei.open_files(arguments.folder, names)
     for note in files.notes:
         say(f"note: {note}")
-    aligned = align(
+    aligned = align_on_cores(
         files.sequences,
         None if arguments.no_words else mosei.TEXT,
         None if arguments.no_labels else mosei.LABELS,

@@ -75,15 +75,24 @@ def align(
     SpecError
         When neither `words` nor `labels` is given.
     """
+    check_references(sequences, words, labels)
+    result = AlignedDataset(sequences={name: {} for name in sequences})
+    for video in track(unify(sequences, result.dropped), description):
+        add_video(result, sequences, video, words, labels)
+    return result
+
+
+def check_references(
+    sequences: Mapping[str, ComputationalSequence],
+    words: str | None,
+    labels: str | None,
+) -> None:
+    """Refuse references that nothing can be aligned to (see `align`)."""
     if words is None and labels is None:
         raise SpecError("Alignment needs words, labels or both to align to.")
     for reference in (words, labels):
         if reference is not None:
             _refuse_numbered(sequences[reference])
-    result = AlignedDataset(sequences={name: {} for name in sequences})
-    for video in track(_unify(sequences, result.dropped), description):
-        add_video(result, sequences, video, words, labels)
-    return result
 
 
 def add_video(
@@ -136,7 +145,7 @@ def _refuse_numbered(sequence: ComputationalSequence) -> None:
         )
 
 
-def _unify(
+def unify(
     sequences: Mapping[str, ComputationalSequence], dropped: dict[str, str]
 ) -> list[str]:
     """Return the videos that every sequence has, in byte order; note the others."""

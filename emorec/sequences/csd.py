@@ -70,11 +70,18 @@ class ComputationalSequence:
         Metadata keys -> values; ``"root name"`` is the sequence's name.
     source : str
         What error messages call this sequence: a path, or "memory".
+    path : Path, optional
+        The file, from which other processes can read the sequence, too.
     """
 
     def __init__(
-        self, data: Mapping[str, Any], metadata: Mapping[str, Any], source: str
+        self,
+        data: Mapping[str, Any],
+        metadata: Mapping[str, Any],
+        source: str,
+        path: Path | None = None,
     ) -> None:
+        self.path = path
         self.data = data
         self.metadata = dict(metadata)
         self.source = source
@@ -214,7 +221,7 @@ def open_sequence(path: str | Path) -> ComputationalSequence:
     metadata = _read_metadata(root.get("metadata"))
     if not isinstance(metadata.get("root name"), str):
         metadata["root name"] = roots[0]
-    return ComputationalSequence(root["data"], metadata, str(path))
+    return ComputationalSequence(root["data"], metadata, str(path), path)
 
 
 def _read_metadata(group: Any) -> dict[str, Any]:

@@ -9,8 +9,9 @@ from emorec.artifacts.pickles import read_pickle, write_pickle
 from emorec.corpora import mosei
 from emorec.errors import DataError, SpecError, shorten
 from emorec.files import read_json, write_json
-from emorec.sequences.alignment import AlignedDataset, Entries, align
+from emorec.sequences.alignment import AlignedDataset, Entries
 from emorec.sequences.csd import ComputationalSequence
+from emorec.sequences.parallel import align_on_cores
 from emorec.training.config import MoseiConfig
 from emorec.training.mosei_source import Say, Source
 
@@ -42,7 +43,7 @@ def load_aligned(config: MoseiConfig, source: Source, say: Say) -> dict[str, Ent
         say(f"Reading the aligned dataset {path}, made before from the same files.")
         return read_aligned(path, source.names)
     words = mosei.TEXT if config.align_to_text else None
-    aligned = align(source.files.sequences, words, mosei.LABELS)
+    aligned = align_on_cores(source.files.sequences, words, mosei.LABELS)
     write_aligned(path, aligned)
     write_json(path.with_suffix(".json"), identity | {"dropped": aligned.dropped})
     videos = len({key.split("[")[0] for key in aligned.sequences[mosei.LABELS]})
