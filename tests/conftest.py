@@ -1,7 +1,11 @@
 """What all tests share: quiet libraries, the `--slow` option, data outside git."""
 
+import io
 import os
+import warnings
+from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
+from types import SimpleNamespace
 
 # Before anything imports TensorFlow or matplotlib, which read them once.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
@@ -46,3 +50,65 @@ def corpora_dir():
 def golden_dir():
     """Folder of outputs of the reference programs."""
     return _outside("EMOREC_GOLDEN", SHARED / "golden")
+
+
+@pytest.fixture(scope="session")
+def miniature(tmp_path_factory):
+    """Folder of a synthetic CMU-MOSEI of 16 videos; to be copied, not changed."""
+    from emorec.corpora.miniature import write_mosei
+
+    folder = tmp_path_factory.mktemp("miniature")
+    write_mosei(folder, videos=16)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def command():
+    """Return a function that runs a command here; it returns code, out and err.
+
+    Eagerly, TensorFlow traces nothing, which takes most of a tiny training.
+    """
+    return _command
+
+
+def _command(main, *arguments, eagerly=False):
+    out, err = io.StringIO(), io.StringIO()
+    with redirect_stdout(out), redirect_stderr(err), warnings.catch_warnings():
+        if eagerly:
+            import tensorflow as tf
+
+            # tf.data stays compiled all the same, and says so.
+            warnings.filterwarnings("ignore", "Even though the `tf.config")
+            tf.config.run_functions_eagerly(True)
+        try:
+            code = main([str(argument) for argument in arguments])
+        finally:
+            if eagerly:
+                tf.config.run_functions_eagerly(False)
+    return SimpleNamespace(code=code, out=out.getvalue(), err=err.getvalue())
+
+
+@pytest.fixture(scope="session")
+def train(miniature, command):
+    """Return a function that runs the main job on the miniature, results in a folder.
+
+    Its result has the exit code, out, err, and the folders of model and pickles.
+    """
+    from emorec.cli.mosei import main
+
+    def run(root, *options, data=miniature, eagerly=True):
+        folders = ["-df", data, "-pf", root / "pickles", "-mf", root / "models"]
+        result = command(main, *folders, "-n", 8, *options, eagerly=eagerly)
+        result.pickles = root / "pickles"
+        result.model = root / "models" / "early_fusion_miniature"
+        return result
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def finished(train, tmp_path_factory):
+    """A run of three epochs, as users run it; to be copied, not changed."""
+    result = train(tmp_path_factory.mktemp("finished"), "-e", 3, eagerly=False)
+    assert result.code == 0, result.err
+    return result

@@ -47,7 +47,7 @@ def align_on_cores(
     workers : int, optional
         Processes; by default the cores that this process may use.
     """
-    workers = workers or len(os.sched_getaffinity(0))
+    workers = workers or _usable_cores()
     check_references(sequences, words, labels)
     result = AlignedDataset(sequences={name: {} for name in sequences})
     videos = unify(sequences, result.dropped)
@@ -69,6 +69,12 @@ def align_on_cores(
             pool.shutdown(wait=False, cancel_futures=True)
             raise
     return result
+
+
+def _usable_cores() -> int:
+    if hasattr(os, "sched_getaffinity"):  # Linux: a job may have fewer than there are
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 def _open(paths: dict[str, Path], words: str | None, labels: str | None) -> None:
