@@ -1,7 +1,8 @@
-"""What all tests share: quiet libraries, the `--slow` option, data outside git."""
+"""What all tests share: quiet libraries, `--slow`, data outside git, small runs."""
 
 import io
 import os
+import sys
 import warnings
 from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
@@ -85,6 +86,9 @@ def _command(main, *arguments, eagerly=False):
         finally:
             if eagerly:
                 tf.config.run_functions_eagerly(False)
+            if "keras" in sys.modules:
+                # The precision of a run is Keras' own until the next one.
+                sys.modules["keras"].config.set_dtype_policy("float32")
     return SimpleNamespace(code=code, out=out.getvalue(), err=err.getvalue())
 
 

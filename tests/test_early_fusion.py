@@ -113,6 +113,9 @@ def test_dropout_acts_in_training_alone(rate):
 def test_xla_compiles_a_network_without_cudnn():
     subject = make_subject((4, 2), use_cudnn=False)
     model = subject.fresh()
+    both = model.get_layer("bidirectional_1")
+    assert not both.forward_layer.use_cudnn
+    assert not both.backward_layer.use_cudnn
     model.compile("adam", "mse", jit_compile=True)
     assert model.jit_compile
     equal(model.predict_on_batch(subject.inputs), subject.outputs(model))

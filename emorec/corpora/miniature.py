@@ -16,7 +16,12 @@ from emorec.corpora.folds import FILE_NAME, write_folds
 from emorec.errors import DataError
 from emorec.labels import MOSEI, MOSEI_ALL
 from emorec.progress import track
-from emorec.sequences.csd import ComputationalSequence, Rows, write_sequence
+from emorec.sequences.csd import (
+    ComputationalSequence,
+    Rows,
+    open_sequence,
+    write_sequence,
+)
 
 DATASET = "emorec miniature (synthetic)"
 FOLDER = "miniature"
@@ -92,11 +97,7 @@ def write_mosei(folder: str | Path, seed: int = 0, videos: int = _VIDEOS) -> boo
     # Written last, so that an interrupted writing is taken up again.
     if (folder / FILE_NAME).is_file():
         return False
-    others = [
-        path.name
-        for path in mosei.find_files(folder)
-        if path.name not in mosei.FILES.values()
-    ]
+    others = [path.name for path in mosei.find_files(folder) if not _is_ours(path)]
     if others:
         raise DataError(f"{folder}: holds other files ({', '.join(others)}).")
     world = _World(np.random.default_rng(seed))
@@ -132,6 +133,13 @@ def write_mosei(folder: str | Path, seed: int = 0, videos: int = _VIDEOS) -> boo
         },
     )
     return True
+
+
+def _is_ours(path: Path) -> bool:
+    try:
+        return open_sequence(path).metadata.get("dataset name") == DATASET
+    except DataError:
+        return False
 
 
 def _entries(

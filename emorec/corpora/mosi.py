@@ -8,9 +8,11 @@ column ``fold``, leak.
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from zipfile import BadZipFile
 
 import numpy as np
 import pandas as pd
@@ -86,11 +88,12 @@ def _read_index(path: Path) -> pd.DataFrame:
         raise DataError(
             f"{path}: column 'file' must be train or test, found {shorten(unknown)}."
         )
+    index["sent"] = pd.to_numeric(index.sent, errors="coerce")
     bad = ~index.sent.between(-3, 3)
     if bad.any():
         raise DataError(
             f"{path}: utterance {index.id[bad].iloc[0]}: sentiment "
-            f"{index.sent[bad].iloc[0]}, expected -3 to 3."
+            f"{index.sent[bad].iloc[0]}, expected a number from -3 to 3."
         )
     if not index.id.str.fullmatch(r".+_\d+").all():
         raise DataError(f"{path}: ids must end in _NUMBER, their place in the video.")
@@ -100,10 +103,11 @@ def _read_index(path: Path) -> pd.DataFrame:
 def _read_arrays(path: Path, count: int) -> dict[str, np.ndarray]:
     arrays = {}
     try:
-        with np.load(path, allow_pickle=False) as stored:
+        # numpy leaves a file open that it opened itself and could not read.
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as stored:
             for letter, name in ARRAYS.items():
                 arrays[letter] = stored[name].astype(np.float32)
-    except (OSError, ValueError, KeyError) as error:
+    except (OSError, ValueError, KeyError, EOFError, BadZipFile, zlib.error) as error:
         raise DataError(
             f"{path}: expected arrays {', '.join(ARRAYS.values())} ({error})."
         ) from error

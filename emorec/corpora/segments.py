@@ -104,7 +104,8 @@ def match_rows(words: np.ndarray, intervals: np.ndarray) -> np.ndarray:
     """Find the word of each row of another modality.
 
     Alignment clips every row to its word without arithmetic, so a row lies in its word
-    to the bit. Where words overlap, the tightest word not yet taken is chosen.
+    to the bit. Where words overlap, the first one not yet taken is chosen, as rows and
+    words both come in the order of their starts.
 
     Parameters
     ----------
@@ -121,12 +122,10 @@ def match_rows(words: np.ndarray, intervals: np.ndarray) -> np.ndarray:
     inside = (words[None, :, 0] <= intervals[:, None, 0]) & (
         intervals[:, None, 1] <= words[None, :, 1]
     )
-    # Tightest first: latest start, then earliest end, then order.
-    ranking = np.lexsort((words[:, 1], -words[:, 0]))
     matched = np.full(len(intervals), -1)
     free = np.ones(len(words), bool)
     for row in range(len(intervals)):
-        candidates = ranking[inside[row, ranking] & free[ranking]]
+        candidates = np.flatnonzero(inside[row] & free)
         if len(candidates):
             matched[row] = candidates[0]
             free[candidates[0]] = False

@@ -186,7 +186,8 @@ def best_thresholds(true: np.ndarray, scores: np.ndarray) -> np.ndarray:
         if 0 < true[:, k].sum() < len(true):
             fpr, tpr, values = sk.roc_curve(true[:, k], scores[:, k])
             thresholds[k] = values[np.argmax(tpr - fpr)]
-    return thresholds
+    # A threshold of exactly 0 would be read as "above 0".
+    return np.where(thresholds == 0, np.nextafter(0.0, -1.0), thresholds)
 
 
 def confusion(true: np.ndarray, predicted: np.ndarray) -> np.ndarray:
@@ -211,6 +212,7 @@ def sentiment(true: np.ndarray, scores: np.ndarray) -> Metrics:
     """
     constant = np.ptp(scores) == 0 or np.ptp(true) == 0
     rated = true != 0
+    some = rated.any()
 
     def seven(values: np.ndarray) -> np.ndarray:
         return np.clip(np.round(values), -3, 3)
@@ -220,7 +222,11 @@ def sentiment(true: np.ndarray, scores: np.ndarray) -> Metrics:
         "corr": float("nan") if constant else float(np.corrcoef(true, scores)[0, 1]),
         "acc2_has0": float(((true >= 0) == (scores >= 0)).mean()),
         "f1_has0": _both_f1(true >= 0, scores >= 0),
-        "acc2_non0": float(((true > 0) == (scores > 0))[rated].mean()),
-        "f1_non0": _both_f1(true[rated] > 0, scores[rated] > 0),
+        "acc2_non0": float(((true > 0) == (scores > 0))[rated].mean())
+        if some
+        else float("nan"),
+        "f1_non0": _both_f1(true[rated] > 0, scores[rated] > 0)
+        if some
+        else float("nan"),
         "acc7": float((seven(true) == seven(scores)).mean()),
     }

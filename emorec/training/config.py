@@ -132,7 +132,7 @@ class MoseiConfig:
                 )
         check_numbers(self)
         numbers = [limit for limit in self.threshold_emo_present if limit != "valid"]
-        if not self.threshold_emo_present or min(numbers, default=0) < 0:
+        if not self.threshold_emo_present or not all(n >= 0 for n in numbers):
             raise SpecError(
                 "--threshold_emo_present: expected thresholds of 0 or more, or valid."
             )
