@@ -124,7 +124,8 @@ def _tf_dataset(pipeline: Pipeline) -> Any:
             rows = tf.ensure_shape(rows, (None, *widths))
         inputs = {
             "features": tf.gather(values, rows) * real,
-            "mask": mask,
+            # Not bool: with several devices Keras adds their shares of a batch up.
+            "mask": real[..., 0],
             "presence": tf.gather(presence, rows) * real,
         }
         if store.per_step:

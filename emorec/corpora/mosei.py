@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
-import pandas as pd
 
 from emorec.errors import DataError, shorten
 from emorec.files import fingerprint
@@ -29,6 +29,9 @@ from emorec.sequences.csd import (
     open_sequence,
     write_sequence,
 )
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 # The order of the columns of a fused step: text, image, audio.
 MODALITIES = {"T": "text", "V": "image", "A": "audio"}
@@ -250,6 +253,8 @@ def read_labels_table(path: str | Path) -> pd.DataFrame:
     DataError
         When the file cannot be read or lacks a column.
     """
+    import pandas as pd
+
     try:
         # Ids such as "81406" are names, not numbers.
         table = pd.read_csv(path, dtype={"id": str})

@@ -8,16 +8,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
-import pandas as pd
 
 from emorec.corpora.mosei import MODALITIES
 from emorec.errors import SpecError
 from emorec.labels import LabelMap
 from emorec.sequences.alignment import Entries
 from emorec.sequences.csd import Rows, video_of
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 MISSING = ("drop", "mask")
 
@@ -81,11 +83,15 @@ class Report:
 
     def table(self) -> pd.DataFrame:
         """Return the findings as a table with constant columns."""
+        import pandas as pd
+
         columns = ["segment", "fold", "action", "modality", "reason", "steps"]
         return pd.DataFrame(self.rows, columns=columns).astype({"steps": "Int64"})
 
     def nonfinite_table(self) -> pd.DataFrame:
         """Return the replaced values: modality, feature number, count (if any)."""
+        import pandas as pd
+
         rows = [
             {"modality": modality, "feature": int(i), "replaced": int(counts[i])}
             for modality, counts in self.nonfinite.items()

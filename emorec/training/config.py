@@ -244,7 +244,7 @@ def check_numbers(config: Any) -> None:
         raise SpecError(
             f"--dropout_rate {config.dropout_rate}: expected a rate in [0, 1)."
         )
-    if not config.learning_rate > 0:
+    if not 0 < config.learning_rate < float("inf"):
         raise SpecError(
             f"--learning_rate {config.learning_rate}: expected a rate above 0."
         )

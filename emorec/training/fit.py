@@ -99,6 +99,8 @@ class Progress(keras.callbacks.Callback):
             return 0
         model.optimizer.build(model.trainable_variables)
         model.load_weights(self._weights(state["epochs"] - 1))
+        for variable, value in zip(_random_states(model), state["random"], strict=True):
+            variable.assign(value)
         self.state = state
         return state["epochs"]
 
@@ -131,6 +133,9 @@ class Progress(keras.callbacks.Callback):
         before = {self.state["best_epoch"], epoch - 1}
         if better:
             self.state["best_epoch"] = epoch
+        self.state["random"] = [
+            np.asarray(variable).tolist() for variable in _random_states(self.model)
+        ]
         with whole_file(self._weights(epoch)) as temporary:
             self.model.save_weights(temporary)
         write_json(self._path, self.state)
@@ -148,6 +153,15 @@ class Progress(keras.callbacks.Callback):
     def clean(self) -> None:
         """Remove the state of a training that has ended."""
         shutil.rmtree(self.folder, ignore_errors=True)
+
+
+def _random_states(model: keras.Model) -> list[keras.Variable]:
+    """Return the states of the dropouts' generators, which weight files leave out."""
+    return [
+        variable
+        for variable in model.variables
+        if variable.path.endswith("seed_generator_state")
+    ]
 
 
 def fit(

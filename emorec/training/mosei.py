@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import time
 from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -117,9 +118,10 @@ def run(config: MoseiConfig, source: Source, say: Say) -> MoseiResult:
     data = load_data(config, source, say)
     name = backend.prepare(config.seed, config.precision)
     accelerators = backend.devices()
+    scope = backend.strategy(config.gpus, config.batch_size)
     say(f"\nTraining on {name}, {', '.join(accelerators) or 'CPU'}.")
     folder.write_record(settings, data.spec, status="training")
-    model, fitted, seconds = _train(config, data, folder, digest(settings), say)
+    model, fitted, seconds = _train(config, data, folder, scope, digest(settings), say)
     paths = [model_path, *([model_path.with_suffix(".h5")] if config.h5 else [])]
     for path in paths:
         with whole_file(path) as temporary:
@@ -174,7 +176,12 @@ def _pipeline(
 
 
 def _train(
-    config: MoseiConfig, data: MoseiData, folder: RunFolder, run_id: str, say: Say
+    config: MoseiConfig,
+    data: MoseiData,
+    folder: RunFolder,
+    scope: AbstractContextManager,
+    run_id: str,
+    say: Say,
 ) -> tuple[keras.Model, FitResult, float]:
     """Build, fit, and return the model with its best weights."""
     import keras
@@ -186,7 +193,7 @@ def _train(
     train = _pipeline(config, data, "train", shuffle=True)
     valid = _pipeline(config, data, "valid")
     use_cudnn, jit_compile = backend.compilation(config.jit)
-    with backend.strategy(config.gpus, config.batch_size):
+    with scope:
         model = early_fusion(
             [modality.width for modality in data.spec.modalities],
             len(config.schema),
