@@ -96,13 +96,16 @@ def _command(main, *arguments, eagerly=False):
 def train(miniature, command):
     """Return a function that runs the main job on the miniature, results in a folder.
 
-    Its result has the exit code, out, err, and the folders of model and pickles.
+    Options may stand in one text. The function's result has the exit code, out, err,
+    and the folders of model and pickles.
     """
     from emorec.cli.mosei import main
 
     def run(root, *options, data=miniature, eagerly=True):
-        folders = ["-df", data, "-pf", root / "pickles", "-mf", root / "models"]
-        result = command(main, *folders, "-n", 8, *options, eagerly=eagerly)
+        words = ["-df", data, "-pf", root / "pickles", "-mf", root / "models", "-n", 8]
+        for option in options:
+            words += option.split() if isinstance(option, str) else [option]
+        result = command(main, *words, eagerly=eagerly)
         result.pickles = root / "pickles"
         result.model = root / "models" / "early_fusion_miniature"
         return result

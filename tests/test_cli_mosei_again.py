@@ -71,21 +71,8 @@ def test_a_saved_model_gives_the_results_of_its_training(finished, train, tmp_pa
 def test_another_run_adds_rows_of_the_same_columns(finished, train, tmp_path):
     shutil.copytree(finished.model / "csv", tmp_path / "models/neutral/csv")
     model = tmp_path / "models" / "neutral"
-    options = (
-        "-e",
-        1,
-        "-b",
-        128,
-        "-nc",
-        "--seed",
-        1,
-        "--h5",
-        "-mn",
-        "neutral",
-        "-scm",
-        "false",
-    )
-    result = train(tmp_path, *options)
+    options = "-e 1 -b 128 -nc --seed 1 --h5 -mn neutral -scm false"
+    result = train(tmp_path, options)
     assert result.code == 0, result.err
     for name, before in contents(finished.model / "csv").items():
         after = (model / "csv" / name).read_bytes()

@@ -81,6 +81,7 @@ def test_an_aligned_file_serves_in_place_of_the_csd_files(
     monkeypatch.setattr("emorec.training.mosei.backend.prepare", stop)
     result = train(tmp_path, "-pnd", "mine", data=data)
     assert result.code == 130
+    assert "MINIATURE" in result.out.splitlines()[0]
     assert f"Reading the aligned dataset {pickles / 'mine.pkl'}." in result.out
     assert (pickles / "mine.pkl").read_bytes() == whole
     for fold in ("train", "valid", "test"):

@@ -12,7 +12,7 @@ from emorec.corpora.folds import FILE_NAME, custom_split, read_folds
 from emorec.training.mosi import SUBSETS
 
 # One batch an epoch.
-QUICK = "-e", 1, "-b", 128, "-scm", "false", "-tp", 0
+QUICK = "-e 1 -b 128 -scm false -tp 0"
 
 
 def scores_of(result, fold="test"):
@@ -42,7 +42,7 @@ def subset(train, tmp_path_factory):
     def run(letters):
         if letters not in done:
             root = tmp_path_factory.mktemp(letters)
-            done[letters] = train(root, *QUICK, "-m", letters)
+            done[letters] = train(root, QUICK, "-m", letters)
         return done[letters]
 
     return run
@@ -73,7 +73,7 @@ def test_features_of_a_subset_are_columns_of_the_fusion(subset):
 
 
 def test_another_seed_gives_another_network(subset, train, tmp_path):
-    other = train(tmp_path, *QUICK, "--seed", 1)
+    other = train(tmp_path, QUICK, "--seed", 1)
     first, second = (scores_of(run)["scores"] for run in (subset("TVA"), other))
     assert np.abs(first - second).max() > 1e-2
 
@@ -81,18 +81,8 @@ def test_another_seed_gives_another_network(subset, train, tmp_path):
 def test_all_steps_masked_segments_training_maxima_and_the_custom_split(
     subset, train, tmp_path, miniature
 ):
-    options = (
-        "-s",
-        0,
-        "--missing",
-        "mask",
-        "--normalise",
-        "maxabs",
-        "-c",
-        "-opt",
-        "adagrad",
-    )
-    result = train(tmp_path, *QUICK, *options)
+    options = "-s 0 --missing mask --normalise maxabs -c -opt adagrad"
+    result = train(tmp_path, QUICK, options)
     scores = scores_of(result)
     folds = custom_split(read_folds(miniature / FILE_NAME))
     videos = {segment.split("[")[0] for segment in scores["ids"]}
@@ -119,8 +109,8 @@ def test_all_steps_masked_segments_training_maxima_and_the_custom_split(
 
 
 def test_presence_is_learnt_as_probabilities_and_watched_by_accuracy(train, tmp_path):
-    options = "-e", 3, "-lt", "present", "-nc", "-v", "acc", "-opt", "sgd"
-    result = train(tmp_path, *QUICK, *options)
+    options = "-e 3 -lt present -nc -v acc -opt sgd"
+    result = train(tmp_path, QUICK, options)
     scores = scores_of(result)["scores"]
     assert scores.shape[1] == 7
     assert ((scores > 0) & (scores < 1)).all()
@@ -138,8 +128,8 @@ def test_presence_is_learnt_as_probabilities_and_watched_by_accuracy(train, tmp_
 
 
 def test_dominance_is_learnt_in_mixed_precision(train, tmp_path):
-    options = "-lt", "dominant", "--precision", "mixed_bfloat16", "-opt", "adadelta"
-    scores = scores_of(train(tmp_path, *QUICK, *options))["scores"]
+    options = "-lt dominant --precision mixed_bfloat16 -opt adadelta"
+    scores = scores_of(train(tmp_path, QUICK, options))["scores"]
     assert ((scores > 0) & (scores < 1)).all()
     # The output is float32, not the 8 bits of a bfloat16.
     assert (scores.view(np.uint32) & 0xFFFF).any()
@@ -148,9 +138,9 @@ def test_dominance_is_learnt_in_mixed_precision(train, tmp_path):
 def test_coarse_levels_are_learnt_from_the_last_frames_of_one_modality(
     subset, train, tmp_path
 ):
-    options = "-t", "false", "-m", "V", "-s", 9, "-opt", "rmsprop"
-    objective = "-lt", "coarse", "-a", "softplus", "-lf", "huber"
-    result = train(tmp_path, *QUICK, *options, *objective)
+    options = "-t false -m V -s 9 -opt rmsprop"
+    objective = "-lt coarse -a softplus -lf huber"
+    result = train(tmp_path, QUICK, options, objective)
     assert (scores_of(result)["scores"] > 0).all()
     # Labels stay as they are; only the target is coarse.
     labels = [scores_of(run)["labels"] for run in (result, subset("V"))]
@@ -165,9 +155,9 @@ def test_coarse_levels_are_learnt_from_the_last_frames_of_one_modality(
 
 def test_xla_computes_what_tensorflow_computes(train, tmp_path):
     # Without dropout, whose random numbers are others under XLA.
-    options = "-m", "T", "-d", 0
-    plain = train(tmp_path / "plain", *QUICK, *options)
-    compiled = train(tmp_path / "xla", *QUICK, *options, "--jit", "on", eagerly=False)
+    options = "-m T -d 0"
+    plain = train(tmp_path / "plain", QUICK, options)
+    compiled = train(tmp_path / "xla", QUICK, options, "--jit on", eagerly=False)
     for name in ("loss", "val_loss"):
         received = history_of(compiled)[name]
         np.testing.assert_allclose(received, history_of(plain)[name], rtol=1e-5)
@@ -176,10 +166,10 @@ def test_xla_computes_what_tensorflow_computes(train, tmp_path):
 
 
 def test_facets_estimates_and_unwanted_outputs_are_left_out(train, tmp_path, subset):
-    features = "-m", "V", "--drop_facet_emotions"
-    names = "-cn", "mine", "-cf", "tables", "-mn", "my_model"
-    outputs = "-sp", "false", "-scm", "-tp", 0.5, "-rd", 1
-    result = train(tmp_path, *QUICK, *features, *names, *outputs)
+    features = "-m V --drop_facet_emotions"
+    names = "-cn mine -cf tables -mn my_model"
+    outputs = "-sp false -scm true -tp 0.5 -rd 1"
+    result = train(tmp_path, QUICK, features, names, outputs)
     assert result.code == 0, result.err
     for kept, whole in zip(features_of(result), features_of(subset("V")), strict=True):
         np.testing.assert_array_equal(kept, whole[:, 9:])
@@ -196,6 +186,6 @@ def test_facets_estimates_and_unwanted_outputs_are_left_out(train, tmp_path, sub
 
 def test_tensorboard_asks_for_its_extra(train, tmp_path, monkeypatch):
     monkeypatch.setattr("emorec.training.mosei.find_spec", lambda name: None)
-    result = train(tmp_path, *QUICK, "-m", "A", "--tensorboard")
+    result = train(tmp_path, QUICK, "-m A --tensorboard")
     assert result.code == 1
     assert "pip install 'emorec[tensorboard]'" in result.err

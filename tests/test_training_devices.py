@@ -145,25 +145,10 @@ print(main(sys.argv[1:]))
 
 def test_two_devices_learn_what_one_learns(train, miniature, tmp_path):
     # Without dropout, and by an optimiser that a wrong scale of the gradient shows in.
-    options = (
-        "-n",
-        8,
-        "-e",
-        2,
-        "-m",
-        "A",
-        "-d",
-        0,
-        "-opt",
-        "sgd",
-        "-lr",
-        0.1,
-        "-scm",
-        "false",
-    )
+    options = "-n 8 -e 2 -m A -d 0 -opt sgd -lr 0.1 -scm false"
     folders = "-df", miniature, "-pf", "pickles", "-mf", "models"
-    assert process(DIVIDED, tmp_path, *folders, *options, "--gpus", 2) == "0"
-    one = train(tmp_path / "one", *options)
+    assert process(DIVIDED, tmp_path, *folders, "--gpus", 2, *options.split()) == "0"
+    one = train(tmp_path / "one", options)
     assert one.code == 0, one.err
 
     def history(folder):

@@ -11,7 +11,7 @@ from emorec.evaluation import outputs
 from emorec.training import fit
 from emorec.training.fit import Progress
 
-QUICK = "-e", 3, "-b", 128, "-scm", "false", "-tp", 0, "-m", "A"
+QUICK = "-e 3 -b 128 -scm false -tp 0 -m A"
 
 
 def results(folder):
@@ -39,7 +39,7 @@ def interrupt(monkeypatch, owner, name, call):
 
 @pytest.fixture(scope="module")
 def whole(train, tmp_path_factory):
-    return train(tmp_path_factory.mktemp("whole"), *QUICK)
+    return train(tmp_path_factory.mktemp("whole"), QUICK)
 
 
 @pytest.mark.parametrize(
@@ -55,12 +55,12 @@ def test_an_interrupted_training_goes_on_to_the_same_bytes(
 ):
     with monkeypatch.context() as patch:
         interrupt(patch, owner, name, call)
-        first = train(tmp_path, *QUICK)
+        first = train(tmp_path, QUICK)
     assert first.code == 130
     assert "the same command goes on where it stopped" in first.err
     assert list(first.model.glob("unfinished_*"))
     assert not list(tmp_path.rglob(".writing-*"))
-    second = train(tmp_path, *QUICK)
+    second = train(tmp_path, QUICK)
     assert second.code == 0, second.err
     assert f"Going on after epoch {done} of an interrupted training." in second.out
     assert second.out.count("\nepoch ") == 3 - done
@@ -76,11 +76,11 @@ def test_the_state_of_other_settings_is_not_resumed(
 ):
     with monkeypatch.context() as patch:
         interrupt(patch, outputs, "metric_rows", 1)
-        train(tmp_path, *QUICK, "--seed", 1)
-    result = train(tmp_path, *QUICK)
+        train(tmp_path, QUICK, "--seed", 1)
+    result = train(tmp_path, QUICK)
     assert result.code == 1
     assert "seed: 1 before, 0 now" in result.err
-    result = train(tmp_path, *QUICK, "--overwrite")
+    result = train(tmp_path, QUICK, "--overwrite")
     assert "Going on" not in result.out
     assert results(result.model) == results(whole.model)
 

@@ -92,8 +92,9 @@ def train(arguments: argparse.Namespace) -> int:
 
 def align_folder(arguments: argparse.Namespace) -> int:
     """Write the aligned dataset of a folder."""
-    from emorec.corpora import mosei
+    from emorec.corpora import miniature, mosei
     from emorec.errors import SpecError
+    from emorec.files import write_json
     from emorec.sequences.parallel import align_on_cores
     from emorec.training.config import parse_modalities
     from emorec.training.mosei_aligned import write_aligned
@@ -115,7 +116,12 @@ def align_folder(arguments: argparse.Namespace) -> int:
         None if arguments.no_words else mosei.TEXT,
         None if arguments.no_labels else mosei.LABELS,
     )
-    write_aligned(Path(arguments.output), aligned)
+    output = Path(arguments.output)
+    write_aligned(output, aligned)
+    # A run on the pickle must know whether it holds recordings of people.
+    is_miniature = miniature.is_miniature(files.sequences.values())
+    dataset = miniature.DATASET if is_miniature else "CMU-MOSEI"
+    write_json(output.with_suffix(".json"), {"dataset": dataset})
     for video, name in sorted(aligned.dropped.items()):
         say(f"left out: {video}, not in {name}")
     for name, entries in aligned.sequences.items():

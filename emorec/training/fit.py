@@ -97,7 +97,6 @@ class Progress(keras.callbacks.Callback):
         state = read_json(self._path)
         if state.get("settings") != self.state["settings"]:
             return 0
-        model.optimizer.build(model.trainable_variables)
         model.load_weights(self._weights(state["epochs"] - 1))
         for variable, value in zip(_random_states(model), state["random"], strict=True):
             variable.assign(value)
@@ -122,8 +121,8 @@ class Progress(keras.callbacks.Callback):
         if not np.isfinite(history["loss"][-1]) or not np.isfinite(current):
             raise DataError(
                 f"The loss is not finite after epoch {epoch + 1}: the training "
-                "diverged. Lower --learning_rate, or look for damaged features in the "
-                "data report."
+                "diverged. Lower --learning_rate (and pass --overwrite, as the name of "
+                "the run is taken), or look for damaged features in the data report."
             )
         sign = 1 if self.monitor.endswith("loss") else -1
         values = [sign * value for value in history[self.monitor]]
@@ -189,6 +188,8 @@ def fit(
     callbacks : list, optional
         Further Keras callbacks, such as TensorBoard.
     """
+    # Before the first step, which would else be traced once more with its variables.
+    model.optimizer.build(model.trainable_variables)
     start = progress.resume(model)
     if start:
         progress.log(f"Going on after epoch {start} of an interrupted training.")

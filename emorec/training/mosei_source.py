@@ -114,7 +114,7 @@ def locate(
     if aligned is not None:
         source = _from_pickle(config, folder, names, aligned)
         say(banner(source.dataset, aligned))
-        return _with_names(config, False), source
+        return _with_names(config, source.is_miniature), source
     if config.dataset_folder is None and not mosei.find_files(folder):
         folder = folder / miniature.FOLDER
         say(banner(miniature.DATASET, folder))
@@ -162,11 +162,16 @@ def _aligned_pickle(config: MoseiConfig, folder: Path) -> Path | None:
     if config.pickle_name_dataset is None or mosei.find_files(folder):
         return None
     path = Path(config.pickle_folder) / f"{config.pickle_name_dataset}.pkl"
-    beside = path.with_suffix(".json")
-    made_here = beside.is_file() and read_json(beside).get("dataset")
-    if not path.is_file() or made_here == miniature.DATASET:
+    # The miniature of the default folder is read from its own files.
+    if not path.is_file() or (config.dataset_folder is None and _holds_miniature(path)):
         return None
     return path
+
+
+def _holds_miniature(path: Path) -> bool:
+    """Tell from the file beside an aligned pickle what it was made from."""
+    beside = path.with_suffix(".json")
+    return beside.is_file() and read_json(beside).get("dataset") == miniature.DATASET
 
 
 def _from_pickle(
@@ -176,7 +181,9 @@ def _from_pickle(
     if config.with_custom_split:
         folds = fold_lists.custom_split(folds)
     notes = [note] if note else []
-    return Source(folder, False, names, None, folds, origin, notes, path)
+    return Source(
+        folder, _holds_miniature(path), names, None, folds, origin, notes, path
+    )
 
 
 def _with_names(config: MoseiConfig, is_miniature: bool) -> MoseiConfig:

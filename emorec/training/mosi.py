@@ -81,19 +81,25 @@ def run_all(
     say(sizes.to_string())
     constants = _constants(corpus)
     put_rows(output / "sentiment.csv", constants, ["predictor", "modalities", "seed"])
-    rows = []
     for modalities in subsets:
         for seed in seeds:
             config = MosiConfig(
                 **{**asdict(base), "modalities": modalities, "seed": seed}
             )
-            rows.append(_run(corpus, config, output, say))
+            row = _run(corpus, config, output, say)
             put_rows(
-                output / "sentiment.csv", rows[-1:], ["predictor", "modalities", "seed"]
+                output / "sentiment.csv", [row], ["predictor", "modalities", "seed"]
             )
-    table = summarise([*rows, *constants])
+    # All that the folder holds, also of earlier calls; models before the constants.
+    stored = pd.read_csv(output / "sentiment.csv").fillna({"modalities": ""})
+    first = stored["predictor"] == "model"
+    table = summarise([*_records(stored[first]), *_records(stored[~first])])
     write_table(output / "summary.csv", table)
     return table
+
+
+def _records(table: pd.DataFrame) -> list[dict[str, Any]]:
+    return table.to_dict("records")
 
 
 def _row(predictor: str, modalities: str, seed: int | str, values: dict) -> dict:
