@@ -2,16 +2,30 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
+import platform
 import tempfile
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 from emorec.errors import DataError
+
+try:
+    import fcntl
+except ImportError:  # Windows, where files are not locked
+    fcntl = None
+
+_PREFIX = ".writing-"
+_DAY = 24 * 3600
+# What a full or broken disk answers.
+_DISK = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO}
 
 
 @contextmanager
@@ -20,20 +34,25 @@ def whole_file(path: str | Path) -> Iterator[Path]:
 
     The temporary file lies in the same folder, so that the rename is atomic, and
     keeps the suffixes, because some writers choose their format by them. An
-    interruption leaves the earlier file, or none.
+    interruption leaves the earlier file, or none; what a killed writer left behind,
+    the next one removes.
 
     Raises
     ------
     DataError
-        When the folder cannot be made or written, or `path` is one.
+        When the folder cannot be made or written, the disk is full, or `path` is a
+        folder.
     """
     path = Path(path)
     if path.is_dir():
         raise DataError(f"{path}: expected a file to write, found a folder.")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
+        _sweep(path.parent)
         handle, name = tempfile.mkstemp(
-            dir=path.parent, prefix=".writing-", suffix="".join(path.suffixes)
+            dir=path.parent,
+            prefix=f"{_PREFIX}{_machine()}-{os.getpid()}-",
+            suffix="".join(path.suffixes),
         )
         os.close(handle)
     except OSError as error:
@@ -43,7 +62,15 @@ def whole_file(path: str | Path) -> Iterator[Path]:
         ) from error
     temporary = Path(name)
     try:
-        yield temporary
+        try:
+            yield temporary
+        except OSError as error:
+            if _reason(error) not in _DISK:
+                raise
+            raise DataError(
+                f"{path}: cannot be written ({os.strerror(_reason(error))}). Files "
+                "written before are whole; make room, and the same command goes on."
+            ) from error
         # mkstemp makes files private; results are meant to be shared.
         umask = os.umask(0)
         os.umask(umask)
@@ -53,10 +80,89 @@ def whole_file(path: str | Path) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
-def write_json(path: str | Path, content: Any) -> None:
-    """Write `content` as indented JSON, atomically."""
+def _reason(error: OSError) -> int | None:
+    """Return the number of an error, also of one that h5py tells in words."""
+    if error.errno is not None:
+        return error.errno
+    numbers = [number for number in _DISK if os.strerror(number) in str(error)]
+    return numbers[0] if numbers else None
+
+
+@cache
+def _machine() -> str:
+    """Name what shares this process' numbering of processes: one boot, one container.
+
+    Two hosts may share a folder, and their process numbers mean different processes.
+    """
+    parts = [platform.node()]
+    with suppress(OSError):
+        parts.append(Path("/proc/sys/kernel/random/boot_id").read_text())
+        parts.append(os.readlink("/proc/self/ns/pid"))
+    return digest(parts)
+
+
+def _sweep(folder: Path) -> None:
+    """Remove what killed writers left, never what a writer has in hand."""
+    for path in folder.glob(f"{_PREFIX}*"):
+        machine, _, rest = path.name.removeprefix(_PREFIX).partition("-")
+        number = rest.partition("-")[0]
+        with suppress(OSError):
+            here = machine == _machine() and number.isdigit()
+            old = time.time() - path.stat().st_mtime > _DAY
+            if old or (here and not _alive(int(number))):
+                path.unlink()
+
+
+def _alive(process: int) -> bool:
+    if fcntl is None:
+        return True  # On Windows the question below would end the process.
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:
+        return True
+    return True
+
+
+@contextmanager
+def exclusive(path: str | Path, busy: str | None = None) -> Iterator[None]:
+    """Hold the operating system's lock on a file while the block runs.
+
+    The lock ends with the process, also with a killed one; the empty file stays.
+    Where the file system knows no locks, there is none.
+
+    Parameters
+    ----------
+    path : path
+        The file; made where it is not there.
+    busy : str, optional
+        Message of the error when another process holds the lock; without it, wait.
+
+    Raises
+    ------
+    DataError
+        When the lock is taken and `busy` is given.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("a") as file:
+        if fcntl is not None:
+            try:
+                how = fcntl.LOCK_EX | (fcntl.LOCK_NB if busy else 0)
+                fcntl.flock(file, how)
+            except BlockingIOError:
+                raise DataError(busy) from None
+            except OSError as error:
+                if error.errno not in (errno.ENOLCK, errno.ENOTSUP, errno.ENOSYS):
+                    raise
+        yield
+
+
+def write_json(path: str | Path, content: Any, indent: int | None = 2) -> None:
+    """Write `content` as JSON, atomically."""
     with whole_file(path) as temporary:
-        text = json.dumps(content, indent=2, ensure_ascii=False)
+        text = json.dumps(content, indent=indent, ensure_ascii=False)
         temporary.write_text(text + "\n", encoding="utf-8")
 
 

@@ -9,7 +9,9 @@ from typing import TypeVar
 Item = TypeVar("Item")
 
 
-def track(items: Iterable[Item], description: str) -> Iterator[Item]:
+def track(
+    items: Iterable[Item], description: str, total: int | None = None
+) -> Iterator[Item]:
     """Yield `items` under a progress bar on standard error.
 
     Without a terminal (a log file, a cluster job) nothing is drawn, so that logs
@@ -21,7 +23,8 @@ def track(items: Iterable[Item], description: str) -> Iterator[Item]:
     from rich.console import Console
     from rich.progress import track as rich_track
 
-    total = len(items) if isinstance(items, Sized) else None
+    if total is None and isinstance(items, Sized):
+        total = len(items)
     yield from rich_track(
         items, description, total, console=Console(stderr=True), transient=True
     )

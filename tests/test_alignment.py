@@ -279,8 +279,11 @@ def test_a_video_missing_from_one_sequence_is_dropped_and_reported():
         LABELS: {"25522": rows, "255224": rows, "late": rows, "unheard": rows},
     }
     aligned = align(opened(content), WORDS, LABELS)
-    assert aligned.dropped.pop("unheard") in (WORDS, "image")
-    assert aligned.dropped == {"25522": "image", "late": "image"}
+    assert aligned.dropped.pop("unheard").startswith("video not in ")
+    assert aligned.dropped == {
+        "25522": "video not in image",
+        "late": "no row of image touches a word",
+    }
     for entries in aligned.sequences.values():
         assert list(entries) == ["255224[0]"]
 

@@ -8,13 +8,16 @@ import shutil
 
 import h5py
 import numpy as np
+import pandas as pd
 import pytest
 
+from emorec.artifacts.pickles import read_pickle
 from emorec.cli import app
 from emorec.cli.mosei import main
 from emorec.corpora.folds import FILE_NAME
 
 AUDIO = "CMU_MOSEI_COVAREP.csd"
+LABELS = "CMU_MOSEI_Labels.csd"
 TEXT = "CMU_MOSEI_TimestampedWordVectors.csd"
 ENTRY = "miniature_00"
 
@@ -39,6 +42,26 @@ def refused(tmp_path, monkeypatch, capsys):
         assert err.startswith("emorec: error: ")
         assert "Traceback" not in err
         assert not (tmp_path / "models").exists()
+        return err
+
+    return run
+
+
+@pytest.fixture
+def left_out(tmp_path, monkeypatch, capsys):
+    """Return a function that aligns ``data`` and returns what it says is damaged."""
+    monkeypatch.chdir(tmp_path)
+
+    def run():
+        assert app.main(["mosei", "align", "data", "--output", "aligned.pkl"]) == 3
+        err = capsys.readouterr().err
+        assert err.startswith(f"left out: {ENTRY}: ")
+        assert err.count("left out: ") == 1
+        assert "Traceback" not in err
+        aligned = read_pickle(tmp_path / "aligned.pkl")
+        videos = {key.split("[")[0] for key in aligned["COVAREP"]}
+        assert len(videos) >= 10
+        assert ENTRY not in videos
         return err
 
     return run
@@ -88,13 +111,13 @@ def test_a_file_that_is_not_hdf5_is_named(refused, data):
     assert f"data/{AUDIO}: cannot be opened. It is not an HDF5 file" in refused()
 
 
-def test_damage_in_the_middle_of_a_file_is_named(refused, data):
+def test_damage_in_the_middle_of_a_file_leaves_a_video_out(left_out, data):
     with h5py.File(data / AUDIO) as file:
         chunk = file[f"COVAREP/data/{ENTRY}/features"].id.get_chunk_info(0)
     with (data / AUDIO).open("r+b") as file:
         file.seek(chunk.byte_offset)
         file.write(bytes(chunk.size))
-    message = refused()
+    message = left_out()
     assert f"data/{AUDIO}: entry '{ENTRY}': 'features' cannot be read" in message
 
 
@@ -124,21 +147,42 @@ def test_a_file_without_permission_is_named(refused, data, monkeypatch):
         ("features", None, "expected a dataset 'features', found none"),
     ],
 )
-def test_a_damaged_entry_is_named(refused, data, part, value, message):
+def test_a_damaged_entry_leaves_its_video_out(left_out, data, part, value, message):
     with h5py.File(data / AUDIO, "r+") as file:
         entry = file["COVAREP/data"][ENTRY]
         del entry[part]
         if value is not None:
             entry[part] = value
-    received = refused()
+    received = left_out()
     assert f"data/{AUDIO}: entry '{ENTRY}'" in received
     assert message in received
 
 
-def test_times_that_are_not_finite_are_named(refused, data):
+def test_times_that_are_not_finite_leave_their_video_out(left_out, data):
     with h5py.File(data / AUDIO, "r+") as file:
         file[f"COVAREP/data/{ENTRY}/intervals"][7, 0] = np.nan
-    assert f"entry '{ENTRY}': interval 7 is [nan, " in refused()
+    assert f"entry '{ENTRY}': interval 7 is [nan, " in left_out()
+
+
+def test_a_run_lists_every_segment_of_a_damaged_video(
+    command, data, tmp_path, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+    with h5py.File(data / AUDIO, "r+") as file:
+        del file[f"COVAREP/data/{ENTRY}/features"]
+    options = ("-df", "data", "-pf", "pickles", "-e", "1", "-n", "8")
+    # The second run reads the aligned dataset of the first.
+    for again in ((), ("--overwrite",)):
+        ended = command(main, *options, *again, eagerly=True)
+        assert ended.code == 3
+        assert ended.err.startswith(f"left out: {ENTRY}: data/{AUDIO}: entry")
+        (path,) = tmp_path.glob("pickles/*_report.csv")
+        report = pd.read_csv(path)
+        lost = report[report["action"] == "damaged"]
+        with h5py.File(data / "labels" / LABELS) as file:
+            count = len(file[f"All Labels/data/{ENTRY}/intervals"])
+        assert list(lost["segment"]) == [f"{ENTRY}[{i}]" for i in range(count)]
+        assert lost["reason"].str.contains("expected a dataset 'features'").all()
 
 
 def test_another_width_in_one_entry_is_named(refused, data):

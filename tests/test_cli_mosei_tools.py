@@ -64,7 +64,7 @@ def test_the_aligned_file_equals_the_alignment(
                 np.testing.assert_array_equal(stored, array)
         assert f"{name}: {len(entries):,} entries" in out
     if "A" in letters:
-        assert "left out: miniature_14, not in COVAREP" in out
+        assert "left out: miniature_14: video not in COVAREP" in out
 
 
 def test_an_aligned_file_serves_in_place_of_the_csd_files(

@@ -18,7 +18,7 @@ import numpy as np
 from numpy._core import multiarray, numeric
 
 from emorec.errors import DataError
-from emorec.files import whole_file
+from emorec.files import fingerprint, whole_file
 
 # NumPy 1 wrote its functions under numpy.core, NumPy 2 under numpy._core.
 _ALLOWED: dict[tuple[str, str], Any] = {
@@ -43,10 +43,21 @@ class _DataUnpickler(pickle.Unpickler):
         raise pickle.UnpicklingError(f"forbidden global '{module}.{name}'")
 
 
-def write_pickle(path: str | Path, content: Any) -> None:
-    """Write `content`, atomically."""
-    with whole_file(path) as temporary, temporary.open("wb") as file:
-        pickle.dump(content, file, protocol=4)
+def write_pickle(path: str | Path, content: Any) -> dict[str, list[int]]:
+    """Write `content`, atomically.
+
+    Returns
+    -------
+    dict
+        What `emorec.files.fingerprint` says of the file. (Asked afterwards, it might
+        speak of the file by which another process has replaced this one.)
+    """
+    with whole_file(path) as temporary:
+        with temporary.open("wb") as file:
+            # Earlier protocols copy every array, and keep the copies until the end.
+            pickle.dump(content, file, protocol=5)
+        (written,) = fingerprint([temporary]).values()
+    return {Path(path).name: written}
 
 
 def read_pickle(path: str | Path) -> Any:

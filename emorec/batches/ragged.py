@@ -9,6 +9,9 @@ import numpy as np
 
 from emorec.errors import DataError
 
+# Bytes of features for which a growing store takes memory at a time.
+_ROOM = 1 << 26
+
 
 @dataclass
 class RaggedStore:
@@ -70,20 +73,10 @@ class RaggedStore:
         DataError
             When there are none, or one has no steps.
         """
-        sequences = list(sequences)
-        if not sequences:
-            raise DataError("No sequences to learn from: every segment was dropped.")
-        ids, features, presence, labels = zip(*sequences, strict=True)
-        lengths = [len(part) for part in features]
-        join = np.concatenate if per_step else np.stack
-        return cls(
-            values=np.concatenate(features).astype(np.float32, copy=False),
-            presence=np.concatenate(presence).astype(bool, copy=False),
-            offsets=np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64),
-            labels=join(labels).astype(np.float32, copy=False),
-            ids=list(ids),
-            per_step=per_step,
-        )
+        builder = RaggedBuilder(per_step)
+        for sequence in sequences:
+            builder.add(*sequence)
+        return builder.store()
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -107,6 +100,72 @@ class RaggedStore:
     def sequence(self, number: int) -> np.ndarray:
         """Return the features (steps, D) of one sequence, unpadded."""
         return self.values[self.offsets[number] : self.offsets[number + 1]]
+
+
+class RaggedBuilder:
+    """Grows a `RaggedStore` by one sequence at a time, without a second copy.
+
+    Parameters
+    ----------
+    per_step : bool
+        Whether the sequences bring labels of every step.
+    """
+
+    def __init__(self, per_step: bool = False) -> None:
+        self.per_step = per_step
+        self._ids: list[str] = []
+        self._labels: list[np.ndarray] = []
+        self._offsets = [0]
+        self._values = np.empty((0, 0), np.float32)
+        self._presence = np.empty((0, 0), bool)
+
+    def __len__(self) -> int:
+        """Return the number of sequences so far."""
+        return len(self._ids)
+
+    def add(
+        self, name: str, features: np.ndarray, presence: np.ndarray, labels: np.ndarray
+    ) -> None:
+        """Append a sequence; shapes as in `RaggedStore.build`."""
+        start = self._offsets[-1]
+        stop = start + len(features)
+        if not self._ids:
+            self._values = np.empty((0, features.shape[1]), np.float32)
+            self._presence = np.empty((0, presence.shape[1]), bool)
+        if stop > len(self._values):
+            # In place: the system moves pages and copies nothing, so that growing by
+            # the same amount each time is cheap, and what is held too much is little.
+            room = stop + min(stop, _ROOM // (4 * features.shape[1]))
+            for array in (self._values, self._presence):
+                array.resize((room, array.shape[1]), refcheck=False)
+        self._values[start:stop] = features
+        self._presence[start:stop] = presence
+        self._offsets.append(stop)
+        self._ids.append(name)
+        self._labels.append(np.asarray(labels, np.float32))
+
+    def store(self) -> RaggedStore:
+        """Return the store; nothing can be added afterwards.
+
+        Raises
+        ------
+        DataError
+            When there is no sequence, or one has no steps.
+        """
+        if not self._ids:
+            raise DataError("No sequences to learn from: every segment was dropped.")
+        total = self._offsets[-1]
+        for array in (self._values, self._presence):
+            array.resize((total, array.shape[1]), refcheck=False)
+        join = np.concatenate if self.per_step else np.stack
+        return RaggedStore(
+            values=self._values,
+            presence=self._presence,
+            offsets=np.asarray(self._offsets, np.int64),
+            labels=join(self._labels),
+            ids=self._ids,
+            per_step=self.per_step,
+        )
 
 
 def positions(

@@ -8,7 +8,8 @@ from collections.abc import Callable
 
 from emorec.errors import EmorecError
 
-OK, FAILED, MISUSED, INTERRUPTED = 0, 1, 2, 130
+# DAMAGED: all was done but for what could not be read.
+OK, FAILED, MISUSED, DAMAGED, INTERRUPTED = 0, 1, 2, 3, 130
 
 
 def say(line: str) -> None:

@@ -6,7 +6,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from emorec.cli.console import FAILED, OK, Parser, guarded, say
+from emorec.cli.console import DAMAGED, FAILED, OK, Parser, guarded, say
 from emorec.cli.mosei_options import add_options, config_of
 
 
@@ -87,17 +87,15 @@ def train(arguments: argparse.Namespace) -> int:
     for path in result.paths:
         say(f"  {path}")
     say(banner(source.dataset, source.folder))
-    return OK
+    return _tell_damage(result.damaged)
 
 
 def align_folder(arguments: argparse.Namespace) -> int:
     """Write the aligned dataset of a folder."""
     from emorec.corpora import miniature, mosei
     from emorec.errors import SpecError
-    from emorec.files import write_json
-    from emorec.sequences.parallel import align_on_cores
     from emorec.training.config import parse_modalities
-    from emorec.training.mosei_aligned import write_aligned
+    from emorec.training.mosei_aligned import identify, make_aligned
 
     if arguments.no_words and arguments.no_labels:
         raise SpecError("--no_words with --no_labels: nothing is left to align to.")
@@ -111,24 +109,28 @@ def align_folder(arguments: argparse.Namespace) -> int:
     files = mosei.open_files(arguments.folder, names)
     for note in files.notes:
         say(f"note: {note}")
-    aligned = align_on_cores(
-        files.sequences,
-        None if arguments.no_words else mosei.TEXT,
-        None if arguments.no_labels else mosei.LABELS,
-    )
-    output = Path(arguments.output)
-    write_aligned(output, aligned)
+    words = None if arguments.no_words else mosei.TEXT
+    labels = None if arguments.no_labels else mosei.LABELS
     # A run on the pickle must know whether it holds recordings of people.
     is_miniature = miniature.is_miniature(files.sequences.values())
     dataset = miniature.DATASET if is_miniature else "CMU-MOSEI"
-    write_json(output.with_suffix(".json"), {"dataset": dataset})
-    for video, name in sorted(aligned.dropped.items()):
-        say(f"left out: {video}, not in {name}")
+    sequences = {name: files.sequences[name] for name in names}
+    identity = identify(dataset, sequences, words, labels)
+    aligned = make_aligned(Path(arguments.output), sequences, words, labels, identity)
+    for video, reason in sorted(aligned.dropped.items()):
+        say(f"left out: {video}: {reason}")
     for name, entries in aligned.sequences.items():
         rows = sum(len(entry.intervals) for entry in entries.values())
         say(f"{name}: {len(entries):,} entries, {rows:,} rows")
     say(f"Written: {arguments.output}")
-    return OK
+    return _tell_damage(aligned.damaged)
+
+
+def _tell_damage(damaged: dict[str, str]) -> int:
+    """Name the videos that could not be read; return the exit code."""
+    for video, error in sorted(damaged.items()):
+        print(f"left out: {video}: {error}", file=sys.stderr)
+    return DAMAGED if damaged else OK
 
 
 def inspect(arguments: argparse.Namespace) -> int:

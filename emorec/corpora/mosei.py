@@ -204,9 +204,7 @@ def label_columns(labels: ComputationalSequence) -> LabelMap:
     DataError
         When neither tells.
     """
-    if not labels.data:
-        raise DataError(f"{labels.source}: holds no entries.")
-    width = labels.read(next(iter(labels.data))).features.shape[1]
+    width = _width(labels)
     names = labels.metadata.get("dimension names")
     if isinstance(names, list) and len(names) == width:
         words = [canonical(str(name)) for name in names]
@@ -221,6 +219,17 @@ def label_columns(labels: ComputationalSequence) -> LabelMap:
             "dimension names do not tell them."
         )
     return label_map(by_width[width], MOSEI)
+
+
+def _width(sequence: ComputationalSequence) -> int:
+    """Return the number of columns, from the first entry that can be read."""
+    damage = DataError(f"{sequence.source}: holds no entries.")
+    for entry in sequence.data:
+        try:
+            return sequence.read(entry).features.shape[1]
+        except DataError as error:
+            damage = error
+    raise damage
 
 
 def facet_estimates(image: ComputationalSequence) -> list[int]:

@@ -102,6 +102,8 @@ class Report:
     def summary(self) -> pd.DataFrame:
         """Count findings by action, reason, modality and fold."""
         table = self.table()
+        # Each damage has words of its own.
+        table.loc[table["action"] == "damaged", "reason"] = "video cannot be read"
         keys = ["action", "reason", "modality", "fold"]
         return table.groupby(keys, sort=True).size().reset_index(name="segments")
 

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import numpy as np
+from scipy.sparse import csr_array
 
 from emorec.errors import DataError, SpecError, shorten
 from emorec.progress import track
@@ -23,6 +24,8 @@ from emorec.sequences.csd import ComputationalSequence, Rows
 EPSILON = 1e-5
 # Candidate pairs held at once; bounds memory when long rows overlap many words.
 _BLOCK = 1 << 20
+# Share of a dataset's videos that may be damaged; more is a wrong or broken file.
+_TOLERATED = 0.1
 
 Entries = dict[str, Rows]
 
@@ -36,11 +39,21 @@ class AlignedDataset:
     sequences : dict
         Sequence name -> entry key ``video[i]`` -> Rows.
     dropped : dict
-        Video -> sequence for want of which it was left out.
+        Video -> why it was left out: not in a sequence, or without aligned rows.
+    damaged : dict
+        Video -> the error that reading one of its entries met; left out, too.
     """
 
     sequences: dict[str, Entries] = field(default_factory=dict)
     dropped: dict[str, str] = field(default_factory=dict)
+    damaged: dict[str, str] = field(default_factory=dict)
+
+    def update(self, other: AlignedDataset) -> None:
+        """Add the videos of another dataset of the same sequences."""
+        for name, entries in other.sequences.items():
+            self.sequences[name].update(entries)
+        self.dropped.update(other.dropped)
+        self.damaged.update(other.damaged)
 
 
 def align(
@@ -71,15 +84,33 @@ def align(
     Raises
     ------
     DataError
-        When no video is in all sequences, or a file is damaged.
+        When no video is in all sequences, or more than a tenth of them is damaged.
     SpecError
         When neither `words` nor `labels` is given.
     """
     check_references(sequences, words, labels)
     result = AlignedDataset(sequences={name: {} for name in sequences})
-    for video in track(unify(sequences, result.dropped), description):
+    videos = unify(sequences, result.dropped)
+    for video in track(videos, description):
         add_video(result, sequences, video, words, labels)
+    check_damage(result, len(videos))
     return result
+
+
+def check_damage(result: AlignedDataset, videos: int) -> None:
+    """Refuse a dataset of which too much is damaged.
+
+    Raises
+    ------
+    DataError
+        When more than a tenth of `videos` could not be read.
+    """
+    if len(result.damaged) > _TOLERATED * videos:
+        raise DataError(
+            f"{len(result.damaged)} of {videos} videos cannot be read; at most "
+            f"{_TOLERATED:.0%} may be left out. The first:\n  "
+            + "\n  ".join(list(result.damaged.values())[:3])
+        )
 
 
 def check_references(
@@ -102,12 +133,18 @@ def add_video(
     words: str | None,
     labels: str | None,
 ) -> None:
-    """Align one video and add its entries to `result` (see `align`)."""
-    parts = {
-        name: sequence.read_video(video)
-        for name, sequence in sequences.items()
-        if name != labels
-    }
+    """Align one video and add its entries to `result` (see `align`).
+
+    A video that cannot be read is noted as damaged, and the rest goes on.
+    """
+    try:
+        parts = {
+            name: sequence.read_video(video) for name, sequence in sequences.items()
+        }
+    except DataError as error:
+        result.damaged[video] = str(error)
+        return
+    segments = parts.pop(labels) if labels is not None else None
     if words is not None:
         # In the first pass only the reference keeps its stored order.
         reference = parts[words]
@@ -117,7 +154,7 @@ def add_video(
         }
     else:
         pooled = {name: (None, rows) for name, rows in parts.items()}
-    if labels is None:
+    if segments is None:
         for name, (numbers, rows) in pooled.items():
             for i, number in enumerate(numbers):
                 key = f"{video}[{number}]"
@@ -125,9 +162,8 @@ def add_video(
         return
     empty = [name for name, (_, rows) in pooled.items() if not len(rows.intervals)]
     if empty:
-        result.dropped[video] = empty[0]
+        result.dropped[video] = f"no row of {empty[0]} touches a word"
         return
-    segments = sequences[labels].read_video(video)
     for number, own in _numbered(segments):
         result.sequences[labels][f"{video}[{number}]"] = own
     for name, (_, rows) in pooled.items():
@@ -153,7 +189,7 @@ def unify(
     for name, sequence in sequences.items():
         for other in sequences.values():
             for video in set(other.videos) - set(sequence.videos):
-                dropped.setdefault(video, name)
+                dropped.setdefault(video, f"video not in {name}")
     if not everywhere:
         sizes = [f"{name} ({len(seq.videos)})" for name, seq in sequences.items()]
         raise DataError(
@@ -268,18 +304,11 @@ def _pairs(
         owner = np.repeat(numbers[block], counts[block])
         offset = low[block] - (total[block] - counts[block] - done)
         row = np.repeat(offset, counts[block]) + np.arange(len(owner))
-        touch = (reference[owner, 1] - starts[row] > -EPSILON) & (
-            ends[row] - reference[owner, 0] > -EPSILON
-        )
-        owner, row = owner[touch], row[touch]
-        clipped = np.stack(
-            [
-                np.maximum(starts[row], reference[owner, 0]),
-                np.minimum(ends[row], reference[owner, 1]),
-            ],
-            axis=1,
-        )
-        keep = np.abs(clipped[:, 0] - clipped[:, 1]) > EPSILON
+        start, end = starts[row], ends[row]
+        least, most = reference[owner, 0], reference[owner, 1]
+        touch = (most - start > -EPSILON) & (end - least > -EPSILON)
+        clipped = np.stack([np.maximum(start, least), np.minimum(end, most)], axis=1)
+        keep = touch & (np.abs(clipped[:, 0] - clipped[:, 1]) > EPSILON)
         yield owner[keep], row[keep], clipped[keep]
 
 
@@ -287,8 +316,7 @@ def _align_to_words(words: Rows, rows: Rows, own: bool) -> tuple[np.ndarray, Row
     """Take the mean of the rows that touch each word.
 
     Returns the numbers of the words that have any, and one row for each of them. Means
-    equal ``numpy.average(axis=0)``, and so mmsdk's, to the bit: the sum goes row by
-    row in the rows' own precision (``reduceat`` would sum in pairs).
+    equal ``numpy.average(axis=0)``, and so mmsdk's, to the bit.
     """
     dtype = rows.features.dtype
     if dtype.kind != "f" or dtype.itemsize < 4:
@@ -306,10 +334,8 @@ def _align_to_words(words: Rows, rows: Rows, own: bool) -> tuple[np.ndarray, Row
         return kept, Rows(intervals, words.features[kept] + dtype.type(0))
     rows = sort_by_start(rows)
     found = find_overlaps(words.intervals, rows.intervals)
-    sums = np.empty((len(found.numbers), rows.features.shape[1]), dtype)
     with np.errstate(invalid="ignore", over="ignore"):
-        for i, (_, _, chosen) in enumerate(found.slices()):
-            np.add.reduce(rows.features[chosen], axis=0, out=sums[i])
+        sums = _sum_rows(found, rows.features)
         sums /= np.diff(found.edges).astype(dtype)[:, None]
     starts = found.edges[:-1]
     if not len(starts):
@@ -322,6 +348,25 @@ def _align_to_words(words: Rows, rows: Rows, own: bool) -> tuple[np.ndarray, Row
         axis=1,
     )
     return found.numbers, Rows(intervals, sums)
+
+
+def _sum_rows(found: Overlaps, features: np.ndarray) -> np.ndarray:
+    """Sum the rows of each reference interval, one after the other.
+
+    The order decides the rounding (``np.add.reduceat`` would sum in pairs); a sparse
+    matrix of ones adds in it, for all words in one call.
+    """
+    shape = len(found.numbers), len(features)
+    ones = np.ones(len(found.rows), features.dtype)
+    sums = csr_array((ones, found.rows, found.edges), shape=shape) @ features
+    # It starts from 0.0, NumPy from the first row: they differ where all are -0.0, and
+    # in the sign of NaN where two meet. A single column NumPy sums in pairs.
+    special = (sums == 0) | np.isnan(sums)
+    differ = special.any(axis=1) | (features.shape[1] == 1)
+    for i in np.flatnonzero(differ):
+        chosen = found.rows[found.edges[i] : found.edges[i + 1]]
+        np.add.reduce(features[chosen], axis=0, out=sums[i])
+    return sums
 
 
 def _numbered(segments: Rows) -> Iterator[tuple[int, Rows]]:

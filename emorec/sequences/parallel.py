@@ -1,74 +1,108 @@
-"""Alignment on several cores: processes that each open the files for themselves."""
+"""Alignment of whole datasets: on several cores, in parts, resumable."""
 
 from __future__ import annotations
 
 import multiprocessing
 import os
-from collections.abc import Mapping
-from concurrent.futures import ProcessPoolExecutor
+import signal
+import threading
+from collections.abc import Iterator, Mapping
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import suppress
+from multiprocessing.connection import wait
 from pathlib import Path
 
+from emorec.errors import DataError, shorten
 from emorec.progress import track
 from emorec.sequences.alignment import (
     AlignedDataset,
     add_video,
-    align,
+    check_damage,
     check_references,
     unify,
 )
 from emorec.sequences.csd import ComputationalSequence, open_sequence
+from emorec.sequences.parts import read_part, write_part
 
 # Starting processes costs about as much as aligning so many videos.
 _WORTH_IT = 400
-# Videos per task: few enough that the progress bar moves and memory stays small.
-_CHUNK = 8
+# Videos of a part: what an interruption loses at most, per process.
+_PART = 64
 
-# What a worker process holds.
-_opened: dict[str, ComputationalSequence] = {}
-_references: dict[str, str | None] = {}
+# What a worker process holds: sequences, words, labels.
+_held: list = []
 
 
 def align_on_cores(
     sequences: Mapping[str, ComputationalSequence],
     words: str | None,
     labels: str | None,
+    folder: Path,
     workers: int | None = None,
 ) -> AlignedDataset:
-    """Align as `emorec.sequences.alignment.align`, with the same result.
+    """Align as `emorec.sequences.alignment.align`, with the same result, on disk.
 
     Unpacking gzip takes most of the time, and HDF5 does it for one thread at a time, so
-    the videos are shared among processes. A small dataset, or one that is not on disk,
-    is aligned in this process.
+    the videos are shared among processes. Each writes the parts that it has aligned;
+    parts that an interrupted alignment, or another one at work, has written already are
+    not made again. Memory holds one video a process; the arrays of the result are
+    views of the mapped files.
 
     Parameters
     ----------
     sequences, words, labels
         As for `align`.
+    folder : Path
+        Where the parts lie; its name must tell the sources and the references. The
+        caller removes it once the result is kept elsewhere.
     workers : int, optional
-        Processes; by default the cores that this process may use.
+        Processes; by default the cores that this process may use. A small dataset, or
+        one that is not on disk, is aligned in this process.
+
+    Raises
+    ------
+    DataError
+        As `align`, and when a process dies.
     """
-    workers = workers or _usable_cores()
     check_references(sequences, words, labels)
     result = AlignedDataset(sequences={name: {} for name in sequences})
     videos = unify(sequences, result.dropped)
+    parts = {
+        folder / f"{start:06d}.json": videos[start : start + _PART]
+        for start in range(0, len(videos), _PART)
+    }
     paths = {name: sequence.path for name, sequence in sequences.items()}
-    if workers < 2 or len(videos) < _WORTH_IT or None in paths.values():
-        return align(sequences, words, labels)
-    chunks = [videos[i : i + _CHUNK] for i in range(0, len(videos), _CHUNK)]
-    # A forked process would share this one's open HDF5 files.
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(workers, context, _open, (paths, words, labels)) as pool:
-        try:
-            futures = [pool.submit(_align_chunk, chunk) for chunk in chunks]
-            for future in track(futures, "Aligning"):
-                part = future.result()
-                for name, entries in part.sequences.items():
-                    result.sequences[name].update(entries)
-                result.dropped.update(part.dropped)
-        except BaseException:
-            pool.shutdown(wait=False, cancel_futures=True)
-            raise
+    workers = workers or _usable_cores()
+    spread = workers > 1 and len(videos) >= _WORTH_IT and None not in paths.values()
+    whole = None
+    # Again when another alignment, done with them, removes the parts under our hands.
+    while whole is None:
+        missing = {path: part for path, part in parts.items() if not path.is_file()}
+        if spread and missing:
+            state = (paths, words, labels, videos[0])
+            made = _on_processes(missing, min(workers, len(missing)), state)
+        else:
+            made = (
+                _align_part(path, part, sequences, words, labels)
+                for path, part in missing.items()
+            )
+        for _ in track(made, "Aligning", len(missing)):
+            pass
+        whole = _read_all(list(parts))
+    for part in whole:
+        result.update(part)
+    check_damage(result, len(videos))
     return result
+
+
+def _read_all(paths: list[Path]) -> list[AlignedDataset] | None:
+    try:
+        return [read_part(path) for path in paths]
+    except DataError:
+        if all(path.is_file() for path in paths):
+            raise
+        return None
 
 
 def _usable_cores() -> int:
@@ -77,16 +111,72 @@ def _usable_cores() -> int:
     return os.cpu_count() or 1
 
 
-def _open(paths: dict[str, Path], words: str | None, labels: str | None) -> None:
-    """Open the files in a new process."""
+def _on_processes(
+    missing: dict[Path, list[str]], workers: int, state: tuple
+) -> Iterator[None]:
+    # A forked process would share this one's open HDF5 files.
+    context = multiprocessing.get_context("spawn")
+    others = set(multiprocessing.active_children())
+    with ProcessPoolExecutor(workers, context, _begin, state) as pool:
+        tasks = {
+            pool.submit(_align_held, path, part): part for path, part in missing.items()
+        }
+        try:
+            for done in as_completed(tasks):
+                yield done.result()
+        except BrokenProcessPool as error:
+            open_parts = [part[0] for task, part in tasks.items() if task.exception()]
+            raise DataError(
+                "A process of the alignment died: it ran out of memory, or a damaged "
+                "file broke the HDF5 library. It was at work on the videos from "
+                f"{shorten(open_parts[:workers])} on. What is aligned is kept; the "
+                "same command goes on there."
+            ) from error
+        finally:
+            # After an error nobody waits for what the processes have in hand.
+            pool.shutdown(wait=False, cancel_futures=True)
+            if not all(task.done() for task in tasks):
+                for process in set(multiprocessing.active_children()) - others:
+                    process.terminate()
+
+
+def _begin(
+    paths: dict[str, Path], words: str | None, labels: str | None, first: str
+) -> None:
+    """Open the files in a new process, which ends with the process that began it."""
+    # Ctrl-C reaches every process of a terminal; only the first one has to speak.
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    sequences = {}
     for name, path in paths.items():
-        _opened[name] = open_sequence(path)
-        _opened[name].name = name
-    _references.update(words=words, labels=labels)
+        sequences[name] = open_sequence(path)
+        sequences[name].name = name
+        # Every process must take the width of the same entry for the right one.
+        with suppress(DataError):
+            sequences[name].read_video(first)
+    _held[:] = sequences, words, labels
 
 
-def _align_chunk(videos: list[str]) -> AlignedDataset:
-    part = AlignedDataset(sequences={name: {} for name in _opened})
+def _end_with_parent() -> None:
+    """Leave when the first process is killed, for nobody would take the results."""
+    wait([multiprocessing.parent_process().sentinel])
+    os._exit(1)
+
+
+def _align_held(path: Path, videos: list[str]) -> None:
+    _align_part(path, videos, *_held)
+
+
+def _align_part(
+    path: Path,
+    videos: list[str],
+    sequences: Mapping[str, ComputationalSequence],
+    words: str | None,
+    labels: str | None,
+) -> None:
+    if path.is_file():
+        return  # Another alignment of the same files was here first.
+    part = AlignedDataset(sequences={name: {} for name in sequences})
     for video in videos:
-        add_video(part, _opened, video, **_references)
-    return part
+        add_video(part, sequences, video, words, labels)
+    write_part(path, part)

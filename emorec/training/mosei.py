@@ -40,10 +40,13 @@ class MoseiResult:
         Table name -> rows of metrics on the test fold, model and constant predictors.
     paths : list of Path
         Files written.
+    damaged : dict
+        Video that was left out -> the error that reading it met.
     """
 
     tables: dict[str, list[dict[str, Any]]]
     paths: list[Path]
+    damaged: dict[str, str]
 
 
 def plan(config: MoseiConfig, source: Source | None) -> str:
@@ -324,4 +327,4 @@ def _evaluate(
             config.display_fig,
         )
     say("\n" + summary(tables, config.round_decimals, source.dataset))
-    return MoseiResult(tables, paths)
+    return MoseiResult(tables, paths, data.damaged)

@@ -1,28 +1,25 @@
-"""The aligned dataset of a CMU-MOSEI run: made once, kept as a pickle, read back."""
+"""The aligned dataset of CMU-MOSEI: made once, kept as a pickle, read back."""
 
 from __future__ import annotations
 
+import shutil
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from emorec.artifacts.pickles import read_pickle, write_pickle
 from emorec.corpora import mosei
 from emorec.errors import DataError, SpecError, shorten
-from emorec.files import read_json, write_json
-from emorec.sequences.alignment import AlignedDataset, Entries
+from emorec.files import digest, fingerprint, read_json, write_json
+from emorec.sequences.alignment import AlignedDataset
 from emorec.sequences.csd import ComputationalSequence
 from emorec.sequences.parallel import align_on_cores
 from emorec.training.config import MoseiConfig
 from emorec.training.mosei_source import Say, Source
 
 
-def load_aligned(config: MoseiConfig, source: Source, say: Say) -> dict[str, Entries]:
+def load_aligned(config: MoseiConfig, source: Source, say: Say) -> AlignedDataset:
     """Align the sequences, or read them aligned where nothing has changed since.
-
-    Returns
-    -------
-    dict
-        Sequence name -> entries.
 
     Raises
     ------
@@ -33,24 +30,59 @@ def load_aligned(config: MoseiConfig, source: Source, say: Say) -> dict[str, Ent
         say(f"Reading the aligned dataset {source.pickle}.")
         return read_aligned(source.pickle, source.names)
     path = Path(config.pickle_folder) / f"{config.pickle_name_dataset}.pkl"
-    identity = {
-        "dataset": source.dataset,
-        "source": source.fingerprint(),
-        "sequences": source.names,
-        "align_to_text": config.align_to_text,
-    }
+    sequences = {name: source.files.sequences[name] for name in source.names}
+    words = mosei.TEXT if config.align_to_text else None
+    identity = identify(source.dataset, sequences, words, mosei.LABELS)
     if is_current(path, identity):
         say(f"Reading the aligned dataset {path}, made before from the same files.")
-        return read_aligned(path, source.names)
-    words = mosei.TEXT if config.align_to_text else None
-    aligned = align_on_cores(source.files.sequences, words, mosei.LABELS)
-    write_aligned(path, aligned)
-    write_json(path.with_suffix(".json"), identity | {"dropped": aligned.dropped})
+        aligned = read_aligned(path, source.names)
+        # Another run might have replaced it meanwhile.
+        if is_current(path, identity):
+            return aligned
+    aligned = make_aligned(path, sequences, words, mosei.LABELS, identity)
     videos = len({key.split("[")[0] for key in aligned.sequences[mosei.LABELS]})
     say(f"Aligned {videos} videos to {path}.")
     if aligned.dropped:
         say(f"Left out, for they are not in every sequence: {len(aligned.dropped)}.")
-    return aligned.sequences
+    return aligned
+
+
+def identify(
+    dataset: str,
+    sequences: Mapping[str, ComputationalSequence],
+    words: str | None,
+    labels: str | None,
+) -> dict[str, Any]:
+    """Return what an aligned dataset is made from and how, JSON-able."""
+    return {
+        "dataset": dataset,
+        "source": fingerprint([sequence.path for sequence in sequences.values()]),
+        "sequences": list(sequences),
+        "words": words,
+        "labels": labels,
+    }
+
+
+def make_aligned(
+    path: Path,
+    sequences: Mapping[str, ComputationalSequence],
+    words: str | None,
+    labels: str | None,
+    identity: dict[str, Any],
+) -> AlignedDataset:
+    """Align to a pickle; go on where an interrupted alignment stopped.
+
+    Until the pickle is whole its parts lie in a folder beside it, whose name tells
+    what they are made from.
+    """
+    parts = path.with_suffix(f".parts-{digest(identity)}")
+    aligned = align_on_cores(sequences, words, labels, parts)
+    written = write_aligned(path, aligned)
+    left_out = {"dropped": aligned.dropped, "damaged": aligned.damaged}
+    write_beside(path, written, identity | left_out)
+    # The arrays stay: files that are mapped outlive their names.
+    shutil.rmtree(parts, ignore_errors=True)
+    return aligned
 
 
 def is_current(path: Path, identity: dict[str, Any]) -> bool:
@@ -65,19 +97,33 @@ def is_current(path: Path, identity: dict[str, Any]) -> bool:
             "choose other names (--pickle_name_dataset, --pickle_name_fold)."
         )
     known = read_json(beside)
+    identity = identity | {"file": fingerprint([path])}
     return all(known.get(key) == value for key, value in identity.items())
 
 
-def write_aligned(path: Path, aligned: AlignedDataset) -> None:
-    """Write {sequence: {entry: {"intervals", "features"}}} as a pickle."""
+def write_beside(
+    path: Path, written: dict[str, list[int]], identity: dict[str, Any]
+) -> None:
+    """Write what a derived file was made from, and which file that is.
+
+    Another run may replace the file at any moment; then the two no longer fit.
+    """
+    write_json(path.with_suffix(".json"), identity | {"file": written})
+
+
+def write_aligned(path: Path, aligned: AlignedDataset) -> dict[str, list[int]]:
+    """Write {sequence: {entry: {"intervals", "features"}}} as a pickle.
+
+    Returns what identifies the file (`emorec.artifacts.pickles.write_pickle`).
+    """
     content = {
         name: {key: rows._asdict() for key, rows in entries.items()}
         for name, entries in aligned.sequences.items()
     }
-    write_pickle(path, content)
+    return write_pickle(path, content)
 
 
-def read_aligned(path: Path, names: list[str]) -> dict[str, Entries]:
+def read_aligned(path: Path, names: list[str]) -> AlignedDataset:
     """Read an aligned dataset, of emorec or of the reference program.
 
     Raises
@@ -86,7 +132,11 @@ def read_aligned(path: Path, names: list[str]) -> dict[str, Entries]:
         When the file is not one, or lacks a sequence.
     """
     content = read_pickle(path)
-    result = {}
+    beside = path.with_suffix(".json")
+    known = read_json(beside) if beside.is_file() else {}
+    result = AlignedDataset(
+        dropped=known.get("dropped", {}), damaged=known.get("damaged", {})
+    )
     for name in names:
         entries = content.get(name) if isinstance(content, dict) else None
         if not isinstance(entries, dict):
@@ -96,5 +146,5 @@ def read_aligned(path: Path, names: list[str]) -> dict[str, Entries]:
             )
         # Checks shapes and types as for a .csd file.
         sequence = ComputationalSequence(entries, {"root name": name}, str(path))
-        result[name] = {key: sequence.read(key) for key in entries}
+        result.sequences[name] = {key: sequence.read(key) for key in entries}
     return result

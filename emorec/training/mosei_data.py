@@ -12,16 +12,16 @@ import pandas as pd
 from emorec.artifacts.pickles import write_pickle
 from emorec.artifacts.spec import Modality, Spec
 from emorec.artifacts.tables import write_table
-from emorec.batches.ragged import RaggedStore
+from emorec.batches.ragged import RaggedBuilder, RaggedStore
 from emorec.corpora import mosei
 from emorec.corpora.folds import FOLDS, FoldLists
 from emorec.corpora.segments import Report, build_segments, select_columns
 from emorec.errors import DataError, SpecError
-from emorec.files import digest, write_json
-from emorec.sequences.alignment import EPSILON, Entries
+from emorec.files import digest
+from emorec.sequences.alignment import EPSILON, AlignedDataset, Entries
 from emorec.sequences.csd import ComputationalSequence
 from emorec.training.config import MoseiConfig
-from emorec.training.mosei_aligned import is_current, load_aligned
+from emorec.training.mosei_aligned import is_current, load_aligned, write_beside
 from emorec.training.mosei_source import Say, Source
 
 
@@ -37,11 +37,14 @@ class MoseiData:
         Dropped, filled, repaired and foldless segments.
     spec : Spec
         Of the model that fits these data.
+    damaged : dict
+        Video that was left out -> the error that reading it met.
     """
 
     stores: dict[str, RaggedStore]
     report: Report
     spec: Spec
+    damaged: dict[str, str]
 
 
 def load_data(
@@ -61,13 +64,14 @@ def load_data(
         Divisors of a trained model (``--normalise maxabs``); by default they are
         taken from the training fold.
     """
-    aligned = load_aligned(config, source, say)
+    left_out = load_aligned(config, source, say)
+    aligned = left_out.sequences
     label_map = mosei.label_columns(_labels_of(source, aligned))
     by_modality, widths = _features(config, source, aligned)
     fold_of = {video: fold for fold in FOLDS for video in source.folds[fold]}
     report = Report()
-    _report_unaligned(source, aligned[mosei.LABELS], fold_of, report)
-    parts: dict[str, list] = {fold: [] for fold in FOLDS}
+    _report_unaligned(source, left_out, fold_of, report)
+    builders = {fold: RaggedBuilder() for fold in FOLDS}
     for fold, segment in build_segments(
         by_modality,
         aligned[mosei.TEXT] if config.align_to_text else None,
@@ -79,14 +83,14 @@ def load_data(
         report,
         config.modalities,
     ):
-        parts[fold].append(segment)
-    for fold, segments in parts.items():
-        if not segments:
+        builders[fold].add(*segment)
+    for fold, builder in builders.items():
+        if not len(builder):
             raise DataError(
                 f"Fold '{fold}' has no usable segment; see the reasons below.\n"
                 f"{report.summary().to_string(index=False)}"
             )
-    stores = {fold: RaggedStore.build(segments) for fold, segments in parts.items()}
+    stores = {fold: builder.store() for fold, builder in builders.items()}
     normalisation: dict[str, Any] = {"kind": config.normalise}
     if config.normalise == "maxabs":
         text = widths["T"] if "T" in config.modalities else 0
@@ -118,7 +122,7 @@ def load_data(
         },
     )
     _write_folds(config, source, stores, report, say)
-    return MoseiData(stores, report, spec)
+    return MoseiData(stores, report, spec, left_out.damaged)
 
 
 def _labels_of(source: Source, aligned: dict[str, Entries]) -> ComputationalSequence:
@@ -167,27 +171,30 @@ def _features(
 
 def _report_unaligned(
     source: Source,
-    labels: Entries,
+    aligned: AlignedDataset,
     fold_of: dict[str, str],
     report: Report,
 ) -> None:
     """List the labelled segments that the alignment left out."""
     if source.files is None:
         return
-    sequences = source.files.sequences
-    stored = sequences[mosei.LABELS]
+    stored = source.files.sequences[mosei.LABELS]
+    labels = aligned.sequences[mosei.LABELS]
     for video in stored.videos:
-        lacking = [name for name in source.names if video not in sequences[name].videos]
-        reason = f"video not in {lacking[0]}" if lacking else "no aligned words"
-        for i, (start, end) in enumerate(stored.read_video(video).intervals):
-            if f"{video}[{i}]" not in labels:
-                zero = not lacking and abs(end - start) < EPSILON
-                report.add(
-                    f"{video}[{i}]",
-                    fold_of.get(video, ""),
-                    "dropped",
-                    "segment of no length" if zero else reason,
-                )
+        fold = fold_of.get(video, "")
+        damage, missing = aligned.damaged.get(video), aligned.dropped.get(video)
+        try:
+            intervals = stored.read_video(video).intervals
+        except DataError as error:
+            report.add(video, fold, "damaged", str(error))
+            continue
+        for i, (start, end) in enumerate(intervals):
+            if f"{video}[{i}]" in labels:
+                continue
+            zero = abs(end - start) < EPSILON
+            default = "segment of no length" if zero else "no aligned words"
+            action = "damaged" if damage else "dropped"
+            report.add(f"{video}[{i}]", fold, action, damage or missing or default)
 
 
 def _max_abs(train: RaggedStore, text: int) -> list[float]:
@@ -224,8 +231,8 @@ def _write_folds(
             continue
         features = [store.sequence(i) for i in range(len(store))]
         labels = [store.labels[i : i + 1] for i in range(len(store))]
-        write_pickle(path, [features, labels, store.ids])
-        write_json(path.with_suffix(".json"), identity)
+        written = write_pickle(path, [features, labels, store.ids])
+        write_beside(path, written, identity)
     tables = {"report": report.table(), "nonfinite": report.nonfinite_table()}
     for name, table in tables.items():
         write_table(base / f"{config.pickle_name_fold}_{name}.csv", table)

@@ -188,9 +188,12 @@ def _from_pickle(
 
 def _with_names(config: MoseiConfig, is_miniature: bool) -> MoseiConfig:
     ending = "_miniature" if is_miniature else ""
+    # Aligned datasets are large: runs on one image feature must not replace the other.
+    image = "" if config.image_feature == "facet" else f"_{config.image_feature}"
     return replace(
         config,
-        pickle_name_dataset=config.pickle_name_dataset or f"cmu_mosei_aligned{ending}",
+        pickle_name_dataset=config.pickle_name_dataset
+        or f"cmu_mosei_aligned{image}{ending}",
         pickle_name_fold=config.pickle_name_fold or f"cmu_mosei{ending}",
         model_name=config.model_name or f"early_fusion{ending}",
     )
