@@ -6,9 +6,9 @@
 FOLDER holds the real ``labels.csv`` (id, start, end, seven scores) and
 ``standard_folds.json``: ids, intervals, labels and folds are those of the corpus. The
 feature streams are noise at the real rates and widths (2.6 words a second x 300, FACET
-or OpenFace_2 at 30 Hz x 35 or 713, COVAREP at 100 Hz x 74), as long as each video's last
-segment, in files packed by gzip 9. Noise hardly shrinks, so reading is as slow as it can
-get. About 14 GB of disk, with OpenFace_2 45 GB; the streams are kept for the next time.
+or OpenFace_2 at 30 Hz x 35 or 713, COVAREP at 100 Hz x 74), up to the end of each
+video's last segment, in files packed by gzip 9. Noise hardly shrinks, so reading is as
+slow as it can get. The streams are kept for the next time: 9 GB, with OpenFace_2 35 GB.
 
 Every stage is a command as a user types it, in processes of its own. Memory is the
 largest sum over them: what they hold themselves, and in brackets with the mapped files
@@ -123,6 +123,7 @@ class Watch(threading.Thread):
         self.peaks = (0.0, 0.0)
 
     def run(self) -> None:
+        """Sample until the process has ended."""
         while True:
             own, mapped = tree_memory(self.process)
             if own == 0:
@@ -242,10 +243,10 @@ def main() -> None:
     scratch = arguments.scratch.resolve()
     corpus = scratch / f"corpus_{arguments.image_feature}_{arguments.videos}"
     began = time.perf_counter()
-    write_corpus(
-        arguments.labels, corpus, arguments.image_feature, arguments.videos
+    write_corpus(arguments.labels, corpus, arguments.image_feature, arguments.videos)
+    print(
+        f"corpus: {size(corpus):.1f} GB, {time.perf_counter() - began:.0f} s to write"
     )
-    print(f"corpus: {size(corpus):.1f} GB, {time.perf_counter() - began:.0f} s to write")
     os.environ.setdefault("PYTHONPATH", str(Path(__file__).parents[1]))
     stages = measure(corpus, scratch / "output", arguments.image_feature, options)
     print(f"{'stage':26s} {'seconds':>8s} {'memory MB':>20s} {'disk GB':>8s}")

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from emorec.errors import DataError
 
@@ -129,8 +129,8 @@ def _alive(process: int) -> bool:
 def exclusive(path: str | Path, busy: str | None = None) -> Iterator[None]:
     """Hold the operating system's lock on a file while the block runs.
 
-    The lock ends with the process, also with a killed one; the empty file stays.
-    Where the file system knows no locks, there is none.
+    The lock ends with the process, also with a killed one; the file goes with the
+    block. Where the file system knows no locks, there is none.
 
     Parameters
     ----------
@@ -146,17 +146,34 @@ def exclusive(path: str | Path, busy: str | None = None) -> Iterator[None]:
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("a") as file:
-        if fcntl is not None:
+    while True:
+        with path.open("a") as file:
+            _lock(file, busy)
             try:
-                how = fcntl.LOCK_EX | (fcntl.LOCK_NB if busy else 0)
-                fcntl.flock(file, how)
-            except BlockingIOError:
-                raise DataError(busy) from None
-            except OSError as error:
-                if error.errno not in (errno.ENOLCK, errno.ENOTSUP, errno.ENOSYS):
-                    raise
-        yield
+                # Who had the lock before has removed the file that was waited for.
+                ours = path.stat().st_ino == os.fstat(file.fileno()).st_ino
+            except FileNotFoundError:
+                ours = False
+            if not ours:
+                continue
+            try:
+                yield
+            finally:
+                with suppress(OSError):
+                    path.unlink()
+            return
+
+
+def _lock(file: IO[str], busy: str | None) -> None:
+    if fcntl is None:
+        return
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | (fcntl.LOCK_NB if busy else 0))
+    except BlockingIOError:
+        raise DataError(busy) from None
+    except OSError as error:
+        if error.errno not in (errno.ENOLCK, errno.ENOTSUP, errno.ENOSYS):
+            raise
 
 
 def write_json(path: str | Path, content: Any, indent: int | None = 2) -> None:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import importlib.metadata
 import os
 import platform
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from emorec.artifacts.spec import Spec
 from emorec.errors import SpecError, shorten
-from emorec.files import digest, read_json, write_json
+from emorec.files import digest, exclusive, read_json, write_json
 
 _PACKAGES = ("emorec", "keras", "tensorflow", "jax", "numpy", "scikit-learn", "h5py")
 
@@ -46,6 +47,20 @@ class RunFolder:
     def record(self) -> dict[str, Any] | None:
         """Return the record, or None before the first run."""
         return read_json(self.record_path) if self.record_path.is_file() else None
+
+    def alone(self) -> AbstractContextManager[None]:
+        """Keep other processes from working on the same run while the block runs.
+
+        Raises
+        ------
+        DataError
+            When another one is at work on it.
+        """
+        return exclusive(
+            self.folder / f".{self.param_name}.lock",
+            f"{self.folder}: another process is working on the run {self.param_name} "
+            "now. Wait for it, or give this run its own --model_name.",
+        )
 
     def claim(self, settings: dict[str, Any], overwrite: bool) -> None:
         """Reserve the parameter name for these settings.

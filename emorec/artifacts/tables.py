@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 
 from emorec.errors import DataError, shorten
-from emorec.files import whole_file
+from emorec.files import exclusive, whole_file
 
 
 def write_table(path: str | Path, table: pd.DataFrame) -> None:
@@ -23,7 +23,8 @@ def put_rows(
 ) -> None:
     """Append rows to a CSV; rows of the same `keys` are replaced.
 
-    So a repeated run leaves the table as it was, and another run adds to it.
+    So a repeated run leaves the table as it was, and another run adds to it. Runs that
+    end at the same moment wait for one another.
 
     Raises
     ------
@@ -31,7 +32,12 @@ def put_rows(
         When the table on disk has other columns: rows must never misalign.
     """
     path = Path(path)
-    table = pd.DataFrame(rows)
+    with exclusive(path.with_name(f".{path.name}.lock")):
+        write_table(path, _merged(path, pd.DataFrame(rows), keys))
+
+
+def _merged(path: Path, table: pd.DataFrame, keys: Sequence[str]) -> pd.DataFrame:
+    """Return the rows of the file and those of `table`, which replace equal keys."""
     if path.is_file():
         try:
             # Text, so that the rows of earlier runs keep every digit they have.
@@ -50,4 +56,4 @@ def put_rows(
         old = before[list(keys)].itertuples(index=False, name=None)
         before = before[[key not in new_keys for key in old]]
         table = pd.concat([before.astype(object), table.astype(object)])
-    write_table(path, table)
+    return table

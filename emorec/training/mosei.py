@@ -114,17 +114,34 @@ def run(config: MoseiConfig, source: Source, say: Say) -> MoseiResult:
         backend.prepare(config.seed, config.precision)
         model = backend.load_keras_model(model_path)
         say(f"\nEvaluating {model_path}, trained on {expected.data.get('dataset')}.")
-        result = _evaluate(config, source, data, model, folder, settings, say)
+        with folder.alone():
+            result = _evaluate(config, source, data, model, folder, settings, say)
         result.paths.insert(0, model_path)
         return result
     folder.claim(settings, config.overwrite)
     data = load_data(config, source, say)
-    name = backend.prepare(config.seed, config.precision)
-    accelerators = backend.devices()
+    backend.prepare(config.seed, config.precision)
     scope = backend.strategy(config.gpus, config.batch_size)
+    with folder.alone():
+        # Once more, for another run may have taken the name meanwhile.
+        folder.claim(settings, config.overwrite)
+        return _train_and_evaluate(config, source, data, folder, settings, scope, say)
+
+
+def _train_and_evaluate(
+    config: MoseiConfig,
+    source: Source,
+    data: MoseiData,
+    folder: RunFolder,
+    settings: dict[str, Any],
+    scope: AbstractContextManager,
+    say: Say,
+) -> MoseiResult:
+    name, accelerators = backend.choose_backend(), backend.devices()
     say(f"\nTraining on {name}, {', '.join(accelerators) or 'CPU'}.")
     folder.write_record(settings, data.spec, status="training")
     model, fitted, seconds = _train(config, data, folder, scope, digest(settings), say)
+    model_path = folder.folder / f"model_{config.param_name}.keras"
     paths = [model_path, *([model_path.with_suffix(".h5")] if config.h5 else [])]
     for path in paths:
         with whole_file(path) as temporary:

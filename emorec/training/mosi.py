@@ -125,16 +125,17 @@ def _run(corpus: Mosi, config: MosiConfig, output: Path, say: Say) -> dict[str, 
     if record and record["settings"] == settings and record.get("status") == "complete":
         say(f"{config.param_name}: done before.")
         return _row("model", config.modalities, config.seed, record["metrics"])
-    folder.claim(settings, overwrite=False)
-    result, spec, epochs = _train(corpus, config, folder, digest(settings), say)
-    write_scores(
-        output / f"predictions_test_{config.param_name}.npz", result, spec.to_dict()
-    )
-    values = metrics.sentiment(result.true[:, 0], result.predicted[:, 0])
-    folder.write_record(
-        settings, spec, status="complete", metrics=values, epochs=epochs
-    )
-    shutil.rmtree(folder.resume_folder, ignore_errors=True)
+    with folder.alone():
+        folder.claim(settings, overwrite=False)
+        result, spec, epochs = _train(corpus, config, folder, digest(settings), say)
+        write_scores(
+            output / f"predictions_test_{config.param_name}.npz", result, spec.to_dict()
+        )
+        values = metrics.sentiment(result.true[:, 0], result.predicted[:, 0])
+        folder.write_record(
+            settings, spec, status="complete", metrics=values, epochs=epochs
+        )
+        shutil.rmtree(folder.resume_folder, ignore_errors=True)
     say(
         f"{config.param_name}: {epochs} epochs, "
         + ", ".join(f"{k} {v:.3f}" for k, v in values.items())
