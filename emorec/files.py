@@ -25,7 +25,7 @@ except ImportError:  # Windows, where files are not locked
 _PREFIX = ".writing-"
 _DAY = 24 * 3600
 # What a full or broken disk answers.
-_DISK = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO}
+DISK = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO}
 
 
 @contextmanager
@@ -65,7 +65,7 @@ def whole_file(path: str | Path) -> Iterator[Path]:
         try:
             yield temporary
         except OSError as error:
-            if _reason(error) not in _DISK:
+            if _reason(error) not in DISK:
                 raise
             raise DataError(
                 f"{path}: cannot be written ({os.strerror(_reason(error))}). Files "
@@ -84,7 +84,7 @@ def _reason(error: OSError) -> int | None:
     """Return the number of an error, also of one that h5py tells in words."""
     if error.errno is not None:
         return error.errno
-    numbers = [number for number in _DISK if os.strerror(number) in str(error)]
+    numbers = [number for number in DISK if os.strerror(number) in str(error)]
     return numbers[0] if numbers else None
 
 

@@ -7,6 +7,7 @@ import sys
 from collections.abc import Callable
 
 from emorec.errors import EmorecError
+from emorec.files import DISK
 
 # DAMAGED: all was done but for what could not be read.
 OK, FAILED, MISUSED, DAMAGED, INTERRUPTED = 0, 1, 2, 3, 130
@@ -23,6 +24,11 @@ def guarded(command: Callable[[], int | None]) -> int:
         return command() or OK
     except EmorecError as error:
         print(f"emorec: error: {error}", file=sys.stderr)
+        return FAILED
+    except OSError as error:
+        if error.errno not in DISK:
+            raise
+        print(f"emorec: error: {error}. Make room and try again.", file=sys.stderr)
         return FAILED
     except KeyboardInterrupt:
         print(
