@@ -22,6 +22,10 @@ class SpecError(EmorecError):
     """A specification, an option or a combination of options cannot be used."""
 
 
+class BusyError(EmorecError):
+    """Another process has in hand what only one may do at a time."""
+
+
 class MissingExtraError(EmorecError):
     """An optional package is not installed; the message names emorec's extra."""
 

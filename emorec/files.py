@@ -15,7 +15,7 @@ from functools import cache
 from pathlib import Path
 from typing import IO, Any
 
-from emorec.errors import DataError
+from emorec.errors import BusyError, DataError
 
 try:
     import fcntl
@@ -141,7 +141,7 @@ def exclusive(path: str | Path, busy: str | None = None) -> Iterator[None]:
 
     Raises
     ------
-    DataError
+    BusyError
         When the lock is taken and `busy` is given.
     """
     path = Path(path)
@@ -170,7 +170,7 @@ def _lock(file: IO[str], busy: str | None) -> None:
     try:
         fcntl.flock(file, fcntl.LOCK_EX | (fcntl.LOCK_NB if busy else 0))
     except BlockingIOError:
-        raise DataError(busy) from None
+        raise BusyError(busy) from None
     except OSError as error:
         if error.errno not in (errno.ENOLCK, errno.ENOTSUP, errno.ENOSYS):
             raise

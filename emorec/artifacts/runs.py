@@ -53,7 +53,7 @@ class RunFolder:
 
         Raises
         ------
-        DataError
+        BusyError
             When another one is at work on it.
         """
         return exclusive(

@@ -40,7 +40,7 @@ class Pipeline:
 
     @cached_property
     def dataset(self) -> Any:
-        """What Keras takes; made when asked for, as it copies the store."""
+        """What Keras takes."""
         if keras.backend.backend() == "tensorflow":
             return _tf_dataset(self)
         return _Batches(self)
@@ -96,6 +96,19 @@ class _Batches(keras.utils.PyDataset):
         return gather(self.pipeline.store, index, width)
 
 
+def _shared(array: np.ndarray) -> Any:
+    """Return a tensor that shares the memory of an array, where TensorFlow can.
+
+    A copy would take as much memory again as all features do.
+    """
+    import tensorflow as tf
+
+    # Other arrays end the process.
+    if array.size and array.ctypes.data % 64 == 0 and array.flags.writeable:
+        return tf.experimental.dlpack.from_dlpack(array.__dlpack__())
+    return tf.constant(array)
+
+
 def _tf_dataset(pipeline: Pipeline) -> Any:
     """Build a tf.data pipeline: index batches -> gather -> prefetch."""
     import tensorflow as tf
@@ -104,7 +117,7 @@ def _tf_dataset(pipeline: Pipeline) -> Any:
     widths = {width for _, width in order.buckets}
     # Batches are assembled on the host; a copy on the GPU would cost its memory.
     with tf.device("CPU"):
-        values = tf.constant(store.values)
+        values = _shared(store.values)
         presence = tf.constant(store.presence.astype(np.float32))
         labels = tf.constant(store.labels)
         starts = tf.constant(store.offsets[:-1])
@@ -141,4 +154,7 @@ def _tf_dataset(pipeline: Pipeline) -> Any:
     )
     dataset = dataset.apply(tf.data.experimental.assert_cardinality(len(order)))
     dataset = dataset.map(assemble, num_parallel_calls=2, deterministic=True)
-    return dataset.prefetch(4)
+    # Rewriting the pipeline would copy the features into its description.
+    options = tf.data.Options()
+    options.experimental_optimization.apply_default_optimizations = False
+    return dataset.prefetch(4).with_options(options)

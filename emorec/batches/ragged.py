@@ -9,8 +9,8 @@ import numpy as np
 
 from emorec.errors import DataError
 
-# Bytes of features for which a growing store takes memory at a time.
-_ROOM = 1 << 26
+# Bytes of features that a growing store joins at a time.
+_BLOCK = 1 << 26
 
 
 @dataclass
@@ -103,7 +103,7 @@ class RaggedStore:
 
 
 class RaggedBuilder:
-    """Grows a `RaggedStore` by one sequence at a time, without a second copy.
+    """Builds a `RaggedStore` from one sequence at a time, without a second copy.
 
     Parameters
     ----------
@@ -115,9 +115,12 @@ class RaggedBuilder:
         self.per_step = per_step
         self._ids: list[str] = []
         self._labels: list[np.ndarray] = []
-        self._offsets = [0]
-        self._values = np.empty((0, 0), np.float32)
-        self._presence = np.empty((0, 0), bool)
+        self._lengths: list[int] = []
+        # Features and presence of many sequences each: a block is large enough for the
+        # system to have it back as soon as it is copied.
+        self._blocks: list[tuple[np.ndarray, np.ndarray]] = []
+        self._block: list[tuple[np.ndarray, np.ndarray]] = []
+        self._bytes = 0
 
     def __len__(self) -> int:
         """Return the number of sequences so far."""
@@ -127,22 +130,19 @@ class RaggedBuilder:
         self, name: str, features: np.ndarray, presence: np.ndarray, labels: np.ndarray
     ) -> None:
         """Append a sequence; shapes as in `RaggedStore.build`."""
-        start = self._offsets[-1]
-        stop = start + len(features)
-        if not self._ids:
-            self._values = np.empty((0, features.shape[1]), np.float32)
-            self._presence = np.empty((0, presence.shape[1]), bool)
-        if stop > len(self._values):
-            # In place: the system moves pages and copies nothing, so that growing by
-            # the same amount each time is cheap, and what is held too much is little.
-            room = stop + min(stop, _ROOM // (4 * features.shape[1]))
-            for array in (self._values, self._presence):
-                array.resize((room, array.shape[1]), refcheck=False)
-        self._values[start:stop] = features
-        self._presence[start:stop] = presence
-        self._offsets.append(stop)
         self._ids.append(name)
         self._labels.append(np.asarray(labels, np.float32))
+        self._lengths.append(len(features))
+        self._block.append((features, presence))
+        self._bytes += features.nbytes
+        if self._bytes > _BLOCK:
+            self._close_block()
+
+    def _close_block(self) -> None:
+        features, presence = zip(*self._block, strict=True)
+        self._blocks.append((np.concatenate(features), np.concatenate(presence)))
+        self._block.clear()
+        self._bytes = 0
 
     def store(self) -> RaggedStore:
         """Return the store; nothing can be added afterwards.
@@ -154,18 +154,29 @@ class RaggedBuilder:
         """
         if not self._ids:
             raise DataError("No sequences to learn from: every segment was dropped.")
-        total = self._offsets[-1]
-        for array in (self._values, self._presence):
-            array.resize((total, array.shape[1]), refcheck=False)
+        if self._block:
+            self._close_block()
+        offsets = np.concatenate([[0], np.cumsum(self._lengths)]).astype(np.int64)
+        features, presence = self._blocks[0]
+        values = _aligned(offsets[-1], features.shape[1])
+        present = np.empty((offsets[-1], presence.shape[1]), bool)
+        start = 0
+        while self._blocks:
+            features, presence = self._blocks.pop(0)
+            values[start : start + len(features)] = features
+            present[start : start + len(features)] = presence
+            start += len(features)
         join = np.concatenate if self.per_step else np.stack
         return RaggedStore(
-            values=self._values,
-            presence=self._presence,
-            offsets=np.asarray(self._offsets, np.int64),
-            labels=join(self._labels),
-            ids=self._ids,
-            per_step=self.per_step,
+            values, present, offsets, join(self._labels), self._ids, self.per_step
         )
+
+
+def _aligned(rows: int, columns: int) -> np.ndarray:
+    """Return an array that begins where TensorFlow can take it without a copy."""
+    room = np.empty(rows * columns + 16, np.float32)
+    skip = -room.ctypes.data % 64 // 4
+    return room[skip : skip + rows * columns].reshape(rows, columns)
 
 
 def positions(

@@ -21,6 +21,35 @@ def add_commands(parser: argparse.ArgumentParser) -> None:
     add_options(train_parser)
     train_parser.set_defaults(run=train)
 
+    williams_parser = commands.add_parser(
+        "williams",
+        help="the grid of Williams et al. (2018): 168 runs, chosen on validation",
+        description="Train the grid of Williams et al. (2018) on the custom split: "
+        "seven subsets of modalities, 4 lengths, 2 dropouts, 3 depths. Finished runs "
+        "are not repeated; several processes may share the work.",
+    )
+    williams_parser.add_argument(
+        "folder", metavar="DIR", nargs="?", help="folder of the .csd files"
+    )
+    williams_parser.add_argument(
+        "-m",
+        "--modalities",
+        nargs="+",
+        default=["each"],
+        metavar="SUBSET",
+        help="all, AV, AT, VT, A, V, T; or each, for all seven",
+    )
+    williams_parser.add_argument("--seed", type=int, default=0)
+    williams_parser.add_argument("-e", "--num_epochs", type=int, default=200)
+    williams_parser.add_argument(
+        "-f", "--image_feature", choices=("facet", "openface"), default="facet"
+    )
+    williams_parser.add_argument(
+        "-mf", "--model_folder", default="models/williams", metavar="DIR"
+    )
+    williams_parser.add_argument("--jit", choices=("auto", "on", "off"), default="auto")
+    williams_parser.set_defaults(run=williams)
+
     align_parser = commands.add_parser(
         "align", help="align .csd files and write the aligned dataset"
     )
@@ -88,6 +117,29 @@ def train(arguments: argparse.Namespace) -> int:
         say(f"  {path}")
     say(banner(source.dataset, source.folder))
     return _tell_damage(result.damaged)
+
+
+def williams(arguments: argparse.Namespace) -> int:
+    """Train the grid of Williams et al. (2018) and print what validation chooses."""
+    from emorec.training.config import MoseiConfig, parse_modalities
+    from emorec.training.williams import SUBSETS, run_grid
+
+    subsets = arguments.modalities
+    if subsets == ["each"]:
+        subsets = SUBSETS
+    base = MoseiConfig(
+        dataset_folder=arguments.folder,
+        image_feature=arguments.image_feature,
+        seed=arguments.seed,
+        jit=arguments.jit,
+        num_epochs=arguments.num_epochs,
+        model_folder=arguments.model_folder,
+        pickle_name_fold="williams",
+    )
+    _, chosen = run_grid(base, [parse_modalities(text) for text in subsets], say)
+    say("\nOf each subset the run of the least validation loss, scored on test:")
+    say(chosen.round(3).to_string(index=False, na_rep=""))
+    return OK
 
 
 def align_folder(arguments: argparse.Namespace) -> int:

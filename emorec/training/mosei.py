@@ -83,7 +83,14 @@ def plan(config: MoseiConfig, source: Source | None) -> str:
     return "\n".join(lines)
 
 
-def run(config: MoseiConfig, source: Source, say: Say) -> MoseiResult:
+def settings_of(config: MoseiConfig, source: Source) -> dict[str, Any]:
+    """Return what decides a run's model and scores, as its record keeps it."""
+    return config.identity() | {"data": source.identity()}
+
+
+def run(
+    config: MoseiConfig, source: Source, say: Say, data: MoseiData | None = None
+) -> MoseiResult:
     """Train (or load) and evaluate one network.
 
     Parameters
@@ -94,6 +101,8 @@ def run(config: MoseiConfig, source: Source, say: Say) -> MoseiResult:
         Where the data lie.
     say : callable
         Receives lines for the user.
+    data : MoseiData, optional
+        The data, where another run with the same modalities has loaded them.
 
     Raises
     ------
@@ -102,9 +111,11 @@ def run(config: MoseiConfig, source: Source, say: Say) -> MoseiResult:
         fit the data.
     DataError
         When the data are damaged or leave a fold empty.
+    BusyError
+        When another process is at work on the same run.
     """
     folder = RunFolder(config.model_directory, config.param_name)
-    settings = config.identity() | {"data": source.identity()}
+    settings = settings_of(config, source)
     model_path = folder.folder / f"model_{config.param_name}.keras"
     if config.no_train:
         expected = folder.read_spec()
@@ -119,7 +130,9 @@ def run(config: MoseiConfig, source: Source, say: Say) -> MoseiResult:
         result.paths.insert(0, model_path)
         return result
     folder.claim(settings, config.overwrite)
-    data = load_data(config, source, say)
+    if data is None:
+        data = load_data(config, source, say)
+    data = data.with_steps(config.fixed_num_steps)
     backend.prepare(config.seed, config.precision)
     scope = backend.strategy(config.gpus, config.batch_size)
     with folder.alone():
@@ -155,6 +168,7 @@ def _train_and_evaluate(
         training={
             "epochs": len(fitted.history["loss"]),
             "best_epoch": fitted.best_epoch + 1,
+            "val_loss": fitted.history["val_loss"][fitted.best_epoch],
             "resumed_after": fitted.resumed_at,
             "seconds": round(seconds, 1),
             "backend": name,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -45,6 +45,10 @@ class MoseiData:
     report: Report
     spec: Spec
     damaged: dict[str, str]
+
+    def with_steps(self, steps: int) -> MoseiData:
+        """Return the same data for a model that sees `steps` steps, 0 for all."""
+        return replace(self, spec=replace(self.spec, max_steps=steps))
 
 
 def load_data(
