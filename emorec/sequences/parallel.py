@@ -54,8 +54,7 @@ def align_on_cores(
     sequences, words, labels
         As for `align`.
     folder : Path
-        Where the parts lie; its name must tell the sources and the references. The
-        caller removes it once the result is kept elsewhere.
+        Where the parts lie; its name must tell the sources and the references.
     workers : int, optional
         Processes; by default the cores that this process may use. A small dataset, or
         one that is not on disk, is aligned in this process.
@@ -76,7 +75,7 @@ def align_on_cores(
     workers = workers or _usable_cores()
     spread = workers > 1 and len(videos) >= _WORTH_IT and None not in paths.values()
     whole = None
-    # Again when another alignment, done with them, removes the parts under our hands.
+    # Again when another alignment, of newer files, removes the parts under our hands.
     while whole is None:
         missing = {path: part for path, part in parts.items() if not path.is_file()}
         if spread and missing:

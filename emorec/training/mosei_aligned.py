@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Mapping
+from glob import escape
 from pathlib import Path
 from typing import Any
 
@@ -35,10 +36,7 @@ def load_aligned(config: MoseiConfig, source: Source, say: Say) -> AlignedDatase
     identity = identify(source.dataset, sequences, words, mosei.LABELS)
     if is_current(path, identity):
         say(f"Reading the aligned dataset {path}, made before from the same files.")
-        aligned = read_aligned(path, source.names)
-        # Another run might have replaced it meanwhile.
-        if is_current(path, identity):
-            return aligned
+        return make_aligned(path, sequences, words, mosei.LABELS, identity)
     aligned = make_aligned(path, sequences, words, mosei.LABELS, identity)
     videos = len({key.split("[")[0] for key in aligned.sequences[mosei.LABELS]})
     say(f"Aligned {videos} videos to {path}.")
@@ -72,16 +70,19 @@ def make_aligned(
 ) -> AlignedDataset:
     """Align to a pickle; go on where an interrupted alignment stopped.
 
-    Until the pickle is whole its parts lie in a folder beside it, whose name tells
-    what they are made from.
+    The pickle is for other programs. emorec itself reads the parts that lie in a folder
+    beside it, for these need no memory; the folder's name tells what they are made
+    from.
     """
+    current = is_current(path, identity)
     parts = path.with_suffix(f".parts-{digest(identity)}")
     aligned = align_on_cores(sequences, words, labels, parts)
-    written = write_aligned(path, aligned)
-    left_out = {"dropped": aligned.dropped, "damaged": aligned.damaged}
-    write_beside(path, written, identity | left_out)
-    # The arrays stay: files that are mapped outlive their names.
-    shutil.rmtree(parts, ignore_errors=True)
+    if not current:
+        written = write_aligned(path, aligned)
+        left_out = {"dropped": aligned.dropped, "damaged": aligned.damaged}
+        write_beside(path, written, identity | left_out)
+        for earlier in set(path.parent.glob(f"{escape(path.stem)}.parts-*")) - {parts}:
+            shutil.rmtree(earlier, ignore_errors=True)
     return aligned
 
 
