@@ -204,9 +204,9 @@ def label_columns(labels: ComputationalSequence) -> LabelMap:
     DataError
         When neither tells.
     """
-    if not labels.data:
-        raise DataError(f"{labels.source}: holds no entries.")
-    width = labels.read(next(iter(labels.data))).features.shape[1]
+    width = labels.width
+    if width is None:
+        raise DataError(f"{labels.source}: holds no entry that can be read.")
     names = labels.metadata.get("dimension names")
     if isinstance(names, list) and len(names) == width:
         words = [canonical(str(name)) for name in names]
