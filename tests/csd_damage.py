@@ -1,6 +1,9 @@
 """Whole .csd files, and damage to their bytes: functions of a path and a generator."""
 
 import os
+import tempfile
+from functools import cache
+from pathlib import Path
 
 import h5py
 import numpy as np
@@ -14,19 +17,23 @@ NEWER = (b"OHDR", b"OCHK", b"FRHP", b"FHDB", b"FHIB", b"BTHD", b"BTLF", b"FAHD")
 
 def whole_file(path, rng):
     """Write a valid file: packed or plain, of the old or the new layout of HDF5."""
-    entries = {}
-    for i in range(int(rng.choice([1, 3, 12]))):
+    count, level = int(rng.choice([1, 3, 12])), rng.choice([None, 4])
+    path.write_bytes(_content(count, level, "latest" if rng.random() < 0.3 else None))
+
+
+@cache
+def _content(count, level, layout):
+    rng, entries = np.random.default_rng(count), {}
+    for i in range(count):
         starts = np.sort(rng.uniform(0, 60, 8 + i))
         intervals = np.stack([starts, starts + 0.5], 1).astype("f4")
         entries[f"v{i}"] = Rows(intervals, rng.standard_normal((8 + i, 5)).astype("f4"))
-    level = rng.choice([None, 4])
-    write_sequence(path, "toy", entries.items(), METADATA, level)
-    if rng.random() < 0.3:
-        old = path.with_suffix(".old")
-        path.rename(old)
-        with h5py.File(old) as source, h5py.File(path, "w", libver="latest") as file:
+    with tempfile.TemporaryDirectory() as folder:
+        first, copy = Path(folder, "first.csd"), Path(folder, "copy.csd")
+        write_sequence(first, "toy", entries.items(), METADATA, level)
+        with h5py.File(first) as source, h5py.File(copy, "w", libver=layout) as file:
             source.copy("toy", file)
-        old.unlink()
+        return (first if layout is None else copy).read_bytes()
 
 
 def change_bytes(path, rng):

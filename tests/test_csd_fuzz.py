@@ -54,9 +54,10 @@ def assert_read_or_refused(folder, first, stop):
     assert not read & REFUSED
 
 
-@pytest.mark.parametrize("number", range(12))
+@pytest.mark.parametrize("number", range(4))
 def test_damaged_and_hostile_files_are_read_or_refused(tmp_path, number):
-    assert_read_or_refused(tmp_path / "file", number * ROUND, (number + 1) * ROUND)
+    first = 3 * number * ROUND
+    assert_read_or_refused(tmp_path / "file", first, first + 3 * ROUND)
 
 
 @pytest.mark.slow
