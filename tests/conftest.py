@@ -26,7 +26,7 @@ def pytest_addoption(parser):
 def pytest_configure(config):
     # Examples are drawn from the test's own text, so that every machine has the same.
     settings.register_profile(
-        "ci", max_examples=60, derandomize=True, database=None, deadline=None
+        "ci", max_examples=50, derandomize=True, database=None, deadline=None
     )
     settings.register_profile(
         "slow", settings.get_profile("ci"), max_examples=2000, derandomize=False

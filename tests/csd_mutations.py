@@ -21,7 +21,7 @@ from emorec.sequences.csd import open_sequence
 from tests.csd_damage import BYTES, whole_file
 from tests.csd_hostile import SECRET, STRUCTURES
 
-SECONDS, MEGABYTES = 10, 1000  # that one file may take
+SECONDS, MEGABYTES = 10, 1000  # of computing and memory that one file may take
 # Damage by chance needs the more tries.
 MUTATIONS = (*STRUCTURES, *(BYTES * 4))
 
@@ -72,14 +72,14 @@ def main(folder, first, stop):
         path, how = mutated(folder, seed)
         print(json.dumps({"seed": seed, "how": how}), flush=True)
         # HDF5 keeps the processor, so no handler would run: the default one ends it.
-        signal.alarm(SECONDS)
+        signal.setitimer(signal.ITIMER_PROF, SECONDS)
         Path("/proc/self/clear_refs").write_text("5")  # the peak begins anew
         before = memory("VmRSS")
         try:
             outcome = read_everything(path)
         except BaseException as error:
             outcome = f"FAULT {type(error).__name__}: {error}"[:300]
-        signal.alarm(0)
+        signal.setitimer(signal.ITIMER_PROF, 0)
         taken = memory("VmHWM") - before
         if taken > MEGABYTES:
             outcome = f"FAULT {taken} MB"
