@@ -8,7 +8,8 @@ from collections.abc import Callable
 
 from emorec.errors import EmorecError
 
-OK, FAILED, MISUSED, INTERRUPTED = 0, 1, 2, 130
+# INCOMPLETE: everything is written, but damaged videos were left out.
+OK, FAILED, MISUSED, INCOMPLETE, INTERRUPTED = 0, 1, 2, 3, 130
 
 
 def say(line: str) -> None:

@@ -322,8 +322,8 @@ def clean(
     # Double precision, for COVAREP holds values whose squares exceed single precision.
     with np.errstate(over="ignore"):
         values = features.astype(np.float64)
-    # What single precision cannot hold is infinite to a network.
-    bad = ~(np.abs(values) <= np.finfo(np.float32).max)
+        # What single precision cannot hold is infinite to a network.
+        bad = ~np.isfinite(values.astype(np.float32))
     if bad.any():
         counts += bad.sum(axis=0)
         values[bad] = 0.0
