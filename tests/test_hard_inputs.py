@@ -26,6 +26,10 @@ ODD_FOLDS = {"train": ODD[:5], "valid": ODD[5:7], "test": ODD[7:]}
 ONE_FOLDS = {"train": ["t"], "valid": ["v"], "test": ["w"]}
 
 
+def slow(value):
+    return pytest.param(value, marks=pytest.mark.slow)
+
+
 @pytest.fixture
 def run(tmp_path, train):
     """Return a function that writes a corpus and trains on it for one epoch."""
@@ -72,7 +76,7 @@ def test_odd_names_come_back_whole_from_every_output(run):
     assert {row["reason"] for row in rows} == {"no frames"}
 
 
-@pytest.mark.parametrize("normalise", ["zscore", "maxabs", "none"])
+@pytest.mark.parametrize("normalise", ["zscore", slow("maxabs"), slow("none")])
 def test_hard_columns_are_borne_in_every_modality(run, normalise):
     content = hard_corpus.draw(dtype="f8")
     for name in hard_corpus.WIDTHS:
@@ -100,7 +104,7 @@ def test_a_training_that_huge_features_spoil_says_so(run):
     assert not list(result.model.glob("*.keras"))
 
 
-@pytest.mark.parametrize("steps", [0, 45])
+@pytest.mark.parametrize("steps", [0, slow(45)])
 def test_folds_of_one_segment_of_one_word_are_enough(run, steps):
     content = hard_corpus.draw(ONE_FOLDS, segments=1, words=1)
     options = ["-b 1000 -s", str(steps), "--normalise none"]
@@ -111,7 +115,7 @@ def test_folds_of_one_segment_of_one_word_are_enough(run, steps):
     assert ids == ["w[0]"] and np.isfinite(scores).all()
 
 
-@pytest.mark.parametrize("label_type", ["all", "dominant"])
+@pytest.mark.parametrize("label_type", ["all", slow("dominant")])
 def test_labels_that_are_all_zero_leave_metrics_empty(run, label_type):
     content = hard_corpus.draw()
     for rows in content[mosei.LABELS].values():
