@@ -14,12 +14,24 @@ os.environ.setdefault("MPLBACKEND", "Agg")
 os.environ.setdefault("CUDA_VISIBLE_DEVICES", "")
 
 import pytest
+from hypothesis import settings
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 
 
 def pytest_addoption(parser):
     parser.addoption("--slow", action="store_true", help="run the tests marked slow")
+
+
+def pytest_configure(config):
+    # Examples are drawn from the test's own text, so that every machine has the same.
+    settings.register_profile(
+        "ci", max_examples=50, derandomize=True, database=None, deadline=None
+    )
+    settings.register_profile(
+        "slow", settings.get_profile("ci"), max_examples=2000, derandomize=False
+    )
+    settings.load_profile("slow" if config.getoption("--slow") else "ci")
 
 
 def pytest_collection_modifyitems(config, items):

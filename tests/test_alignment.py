@@ -6,22 +6,16 @@ import pytest
 from emorec.errors import DataError
 from emorec.sequences import alignment
 from emorec.sequences.alignment import align
-from emorec.sequences.csd import ComputationalSequence, Rows, open_sequence, video_of
-
-EPSILON = 1e-5
-WORDS, LABELS = "glove_vectors", "All Labels"
-
-
-def opened(content):
-    """Make sequences of {name: {entry: Rows}}."""
-    return {
-        name: ComputationalSequence(
-            {entry: rows._asdict() for entry, rows in entries.items()},
-            {"root name": name},
-            f"{name}.csd",
-        )
-        for name, entries in content.items()
-    }
+from emorec.sequences.csd import Rows, open_sequence
+from tests.alignment_rule import (
+    LABELS,
+    WORDS,
+    assert_same,
+    literal_align,
+    literal_pass,
+    opened,
+    random_rows,
+)
 
 
 def timed(*intervals, first=0.0):
@@ -34,73 +28,6 @@ def to_words(words, image):
     """Align the image of one video to its words; return {name: {key: Rows}}."""
     content = {WORDS: {"v": words}, "image": {"v": image}}
     return align(opened(content), WORDS, None).sequences
-
-
-def assert_same(received, expected):
-    """Compare {key: Rows} to the bit, with order, dtypes and shapes."""
-    assert list(received) == list(expected)
-    for key in expected:
-        for got, want in zip(received[key], expected[key], strict=True):
-            assert (got.dtype, got.shape) == (want.dtype, want.shape), key
-            assert got.tobytes() == want.tobytes(), key
-
-
-# mmsdk's rule word by word and row by row, as slow as it is plain.
-
-
-def literal_pass(reference, entries, collapse):
-    aligned = {}
-    for video in sorted(reference):
-        parts = [entries[key] for key in entries if video_of(key) == video]
-        intervals, features = map(np.concatenate, zip(*parts, strict=True))
-        order = sorted(range(len(intervals)), key=lambda row: intervals[row, 0])
-        for i, (r0, r1) in enumerate(reference[video].intervals):
-            if abs(r0 - r1) < EPSILON:
-                continue
-            chosen, clipped = [], []
-            for row in order:
-                start, end = intervals[row]
-                if r1 - start > -EPSILON and end - r0 > -EPSILON:
-                    cut = np.maximum(start, r0), np.minimum(end, r1)
-                    if abs(cut[0] - cut[1]) > EPSILON:
-                        chosen.append(row)
-                        clipped.append(cut)
-            if entries is reference:
-                chosen, clipped = [i], [(r0, r1)]
-            if chosen:
-                rows = Rows(np.array(clipped), features[chosen])
-                aligned[f"{video}[{i}]"] = average(rows) if collapse else rows
-    return aligned
-
-
-def average(rows):
-    limits = np.array([[rows.intervals.min(), rows.intervals.max()]])
-    with np.errstate(invalid="ignore"):
-        return Rows(limits, np.average(rows.features, axis=0)[None])
-
-
-def literal_align(words, labels, others):
-    content = {WORDS: words, **others}
-    by_word = {name: literal_pass(words, e, True) for name, e in content.items()}
-    videos = [{video_of(key) for key in entries} for entries in by_word.values()]
-    labels = {video: labels[video] for video in set.intersection(*videos)}
-    content = {**by_word, LABELS: labels}
-    by_segment = {name: literal_pass(labels, e, False) for name, e in content.items()}
-    return by_word, by_segment
-
-
-def random_rows(rng, least, most, width, times, dtype, offset):
-    """Draw rows on a grid, so that edges often meet, jittered by about EPSILON."""
-    n = int(rng.integers(least, most + 1))
-    jitter = [0, 0, 0, 4e-6, -4e-6, 1e-5, -1e-5, 2e-5]
-    starts = rng.integers(-4, 16, n) / 4 + rng.choice(jitter, n) + offset
-    lengths = [0, 5e-6, 1e-5, 2e-5, 0.1, 0.25, 0.25, 0.5, 1, 6, -0.25, -2e-5]
-    ends = starts + rng.choice(lengths, n) + rng.choice(jitter, n)
-    features = rng.standard_normal((n, width)) * 10.0 ** rng.integers(-3, 4)
-    if np.dtype(dtype).kind == "f":
-        odd = rng.random((n, width)) < 0.05
-        features[odd] = rng.choice([np.nan, np.inf, -np.inf], odd.sum())
-    return Rows(np.stack([starts, ends], 1).astype(times), features.astype(dtype))
 
 
 def random_case(seed):

@@ -2,6 +2,9 @@
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
 
 from emorec.corpora.segments import clean, match_rows
 from emorec.sequences.alignment import align
@@ -76,6 +79,32 @@ def test_the_largest_single_precision_values_stay_finite():
         assert np.isfinite(cleaned(features, standardise=standardise)[0]).all()
     expected = np.array([1, -1, 0]) * np.sqrt(1.5)
     np.testing.assert_allclose(cleaned(features)[0][:, 0], expected, rtol=1e-6)
+
+
+@given(
+    hnp.arrays("f8", st.tuples(*[st.integers(1, 6)] * 2), elements=st.floats()),
+    st.sampled_from(["zero", "mean"]),
+    st.booleans(),
+)
+def test_whatever_comes_leaves_finite_and_is_counted(features, fill, standardise):
+    result, counts = cleaned(features, fill, standardise)
+    with np.errstate(over="ignore"):
+        single = features.astype("f4")
+    assert result.dtype == np.float32 and np.isfinite(result).all()
+    np.testing.assert_array_equal(counts, (~np.isfinite(single)).sum(0))
+    if standardise:
+        # No standardised value of n lies further out than this.
+        assert (np.abs(result) <= np.sqrt(len(features))).all()
+    else:
+        good = np.isfinite(single)
+        np.testing.assert_array_equal(result[good], single[good])
+
+
+@given(st.floats(1e-37, 1e30), st.floats(-1e3, 1e3))
+def test_standardising_knows_no_unit(scale, shift):
+    features = np.array([[3.0], [1], [4], [1], [5]])
+    result, _ = cleaned(scale * (features + shift))
+    np.testing.assert_allclose(result, cleaned(features)[0], atol=1e-5)
 
 
 def test_no_rows_remain_no_rows():

@@ -7,6 +7,8 @@ import numpy as np
 # Sequences of similar length share a batch when every step is kept; few buckets, for
 # XLA compiles once per width.
 _BUCKETS = 6
+# Sequences so many times as long as five in six of them are a bucket of their own.
+_FAR = 4
 
 
 class BatchOrder:
@@ -46,6 +48,8 @@ class BatchOrder:
             return
         by_length = np.argsort(lengths, kind="stable")
         edges = np.quantile(lengths, np.linspace(0, 1, _BUCKETS + 1)[1:-1])
+        # A few that are far longer would pad all others of their batches.
+        edges = np.append(edges, _FAR * edges[-1])
         cuts = np.searchsorted(lengths[by_length], edges, "right")
         self.buckets = [
             (np.sort(part), int(lengths[part].max()))

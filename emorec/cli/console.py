@@ -9,8 +9,8 @@ from collections.abc import Callable
 from emorec.errors import EmorecError
 from emorec.files import DISK
 
-# DAMAGED: all was done but for what could not be read.
-OK, FAILED, MISUSED, DAMAGED, INTERRUPTED = 0, 1, 2, 3, 130
+# INCOMPLETE: everything is written, but damaged videos were left out.
+OK, FAILED, MISUSED, INCOMPLETE, INTERRUPTED = 0, 1, 2, 3, 130
 
 
 def say(line: str) -> None:

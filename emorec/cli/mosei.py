@@ -6,7 +6,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from emorec.cli.console import DAMAGED, FAILED, OK, Parser, guarded, say
+from emorec.cli.console import FAILED, INCOMPLETE, OK, Parser, guarded, say
 from emorec.cli.mosei_options import add_options, config_of
 
 
@@ -182,7 +182,9 @@ def _tell_damage(damaged: dict[str, str]) -> int:
     """Name the videos that could not be read; return the exit code."""
     for video, error in sorted(damaged.items()):
         print(f"left out: {video}: {error}", file=sys.stderr)
-    return DAMAGED if damaged else OK
+    if damaged:
+        say(f"{len(damaged)} damaged videos were left out.")
+    return INCOMPLETE if damaged else OK
 
 
 def inspect(arguments: argparse.Namespace) -> int:

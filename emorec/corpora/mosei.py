@@ -204,7 +204,9 @@ def label_columns(labels: ComputationalSequence) -> LabelMap:
     DataError
         When neither tells.
     """
-    width = _width(labels)
+    width = labels.width
+    if width is None:
+        raise DataError(f"{labels.source}: holds no entry that can be read.")
     names = labels.metadata.get("dimension names")
     if isinstance(names, list) and len(names) == width:
         words = [canonical(str(name)) for name in names]
@@ -219,17 +221,6 @@ def label_columns(labels: ComputationalSequence) -> LabelMap:
             "dimension names do not tell them."
         )
     return label_map(by_width[width], MOSEI)
-
-
-def _width(sequence: ComputationalSequence) -> int:
-    """Return the number of columns, from the first entry that can be read."""
-    damage = DataError(f"{sequence.source}: holds no entries.")
-    for entry in sequence.data:
-        try:
-            return sequence.read(entry).features.shape[1]
-        except DataError as error:
-            damage = error
-    raise damage
 
 
 def facet_estimates(image: ComputationalSequence) -> list[int]:

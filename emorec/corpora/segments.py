@@ -306,8 +306,9 @@ def clean(
     features : (n, d) number
         Rows of one modality in one segment.
     fill : {"zero", "mean"}
-        What a non-finite value becomes: 0, or the mean of its column's finite values,
-        before the statistics, so that one bad frame costs itself and not its column.
+        What a value becomes that is not finite in single precision: 0, or the mean of
+        its column's finite values, before the statistics, so that one bad frame costs
+        itself and not its column.
     standardise : bool
         Whether to subtract the mean and divide by the population deviation of each
         column over the segment; constant columns become 0.
@@ -321,8 +322,10 @@ def clean(
     if not features.size:
         return np.zeros((len(features), len(counts)), np.float32)
     # Double precision, for COVAREP holds values whose squares exceed single precision.
-    values = features.astype(np.float64)
-    bad = ~np.isfinite(values)
+    with np.errstate(over="ignore"):
+        values = features.astype(np.float64)
+        # What single precision cannot hold is infinite to a network.
+        bad = ~np.isfinite(values.astype(np.float32))
     if bad.any():
         counts += bad.sum(axis=0)
         values[bad] = 0.0
@@ -336,5 +339,4 @@ def clean(
         # Below this share of its size a deviation is rounding, not signal.
         constant = deviation <= 1e-7 * size
         values = np.where(constant, 0.0, values / np.where(constant, 1.0, deviation))
-    limit = np.finfo(np.float32).max
-    return np.clip(values, -limit, limit).astype(np.float32)
+    return values.astype(np.float32)

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import uuid
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -19,6 +20,7 @@ import numpy as np
 
 from emorec.errors import DataError, shorten
 from emorec.files import whole_file
+from emorec.sequences.hdf5 import Members, check_storage, read_texts
 
 REQUIRED_METADATA = (
     "root name",
@@ -36,6 +38,8 @@ REQUIRED_METADATA = (
 # mmsdk's template lacks a comma between two keys, so its files carry, and its checks
 # ask for, the two glued together.
 _GLUED = "dimension namescomputational sequence version"
+# Entries whose width is taken for that of all.
+_SAMPLE = 9
 
 
 class Rows(NamedTuple):
@@ -105,6 +109,26 @@ class ComputationalSequence:
             present |= {"dimension names", "computational sequence version"}
         return [key for key in REQUIRED_METADATA if key not in present]
 
+    @property
+    def width(self) -> int | None:
+        """Numbers a row: those of most of a few entries; None where none tells.
+
+        Most, and by the shapes alone, so that neither a damaged entry nor the order of
+        reading decides which ones are refused.
+        """
+        if self._width is None:
+            entries = list(self.data)
+            widths: Counter[int] = Counter()
+            for entry in entries[:: len(entries) // _SAMPLE + 1]:
+                try:
+                    features = self.data[entry]["features"]
+                    _check_form("features", features, entry)
+                    widths[features.shape[1]] += 1
+                except Exception:  # damage shows as nearly any error
+                    continue
+            self._width = widths.most_common(1)[0][0] if widths else None
+        return self._width
+
     def read(self, entry: str) -> Rows:
         """Read one entry.
 
@@ -112,8 +136,8 @@ class ComputationalSequence:
         ------
         DataError
             When the entry has no numeric (n, d) features and finite (n, 2) intervals
-            of equal n, when its width is not that of the entries read before, or when
-            it cannot be read from the file.
+            of equal n, when its width is not `width`, or when it cannot be read from
+            the file.
         """
         where = f"{self.source}: entry '{entry}'"
         arrays = {}
@@ -121,14 +145,20 @@ class ComputationalSequence:
         try:
             group = self.data[entry]
             for part in Rows._fields:
+                stored = group[part]
+                _check_form(part, stored, where)
+                if isinstance(stored, h5py.Dataset):
+                    check_storage(stored)
                 # Sums over rows round by the order in memory: always rows first.
-                arrays[part] = np.ascontiguousarray(group[part][()])
-        except (KeyError, TypeError, AttributeError, ValueError, IndexError):
+                arrays[part] = np.ascontiguousarray(stored[()])
+        except DataError:
+            raise
+        except (KeyError, TypeError, AttributeError, IndexError):
             raise DataError(
                 f"{where}: expected a dataset '{part}', found none. "
                 "The file is incomplete; get it again."
             ) from None
-        except (OSError, RuntimeError) as error:
+        except Exception as error:  # damage shows as nearly any error
             raise DataError(
                 f"{where}: '{part}' cannot be read ({error}). "
                 "The file is damaged; get it again."
@@ -146,22 +176,8 @@ class ComputationalSequence:
 
     def _check(self, rows: Rows, where: str) -> None:
         for part, array in zip(rows._fields, rows, strict=True):
-            if array.dtype.kind not in "fiu":
-                raise DataError(
-                    f"{where}: expected {part} of numbers, received dtype "
-                    f"{array.dtype}. Choose a sequence of numeric features."
-                )
+            _check_form(part, array, where)
         intervals, features = rows
-        if intervals.ndim != 2 or intervals.shape[1] != 2:
-            raise DataError(
-                f"{where}: expected intervals of shape (n, 2), received "
-                f"{intervals.shape}."
-            )
-        if features.ndim != 2:
-            raise DataError(
-                f"{where}: expected features of shape (n, d), received "
-                f"{features.shape}."
-            )
         if len(intervals) != len(features):
             raise DataError(
                 f"{where}: {len(intervals)} intervals but {len(features)} feature "
@@ -173,13 +189,28 @@ class ComputationalSequence:
                 f"{where}: interval {row} is {intervals[row].tolist()}; expected "
                 "finite seconds."
             )
-        if self._width is None:
+        if self.width is None:
             self._width = features.shape[1]
         elif features.shape[1] != self._width:
             raise DataError(
-                f"{where}: {features.shape[1]} features a row, but the entries before "
+                f"{where}: {features.shape[1]} features a row, but other entries "
                 f"have {self._width}."
             )
+
+
+def _check_form(part: str, array: Any, where: str) -> None:
+    """Check type and shape of an array, or of a dataset that is not read yet."""
+    if array.dtype.kind not in "fiu":
+        raise DataError(
+            f"{where}: expected {part} of numbers, received dtype {array.dtype}. "
+            "Choose a sequence of numeric features."
+        )
+    shape, columns = array.shape, 2 if part == "intervals" else "d"
+    # An HDF5 dataset without any space has no shape.
+    if shape is None or len(shape) != 2 or columns not in ("d", shape[1]):
+        raise DataError(
+            f"{where}: expected {part} of shape (n, {columns}), received {shape}."
+        )
 
 
 def open_sequence(path: str | Path) -> ComputationalSequence:
@@ -199,7 +230,19 @@ def open_sequence(path: str | Path) -> ComputationalSequence:
         raise DataError(f"{path}: no such file.")
     try:
         handle = h5py.File(path, "r")
-    except OSError as error:
+        roots = Members(handle)
+        root = next(iter(roots.values()), None)
+        data = root.get("data") if isinstance(root, Members) else None
+        if not isinstance(data, Members):
+            raise DataError(
+                f"{path}: expected a root group with a group 'data', found "
+                f"{list(roots) or 'an empty file'}. This is not a computational "
+                "sequence."
+            )
+        metadata = read_texts(root.get("metadata"))
+    except DataError:
+        raise
+    except Exception as error:  # damage shows as nearly any error
         reason = str(error)
         if "truncated" in reason:
             advice = "The file is truncated, as by a broken download; get it again."
@@ -208,36 +251,9 @@ def open_sequence(path: str | Path) -> ComputationalSequence:
         else:
             advice = "It is not an HDF5 file, or it is damaged; get it again."
         raise DataError(f"{path}: cannot be opened. {advice} ({reason})") from error
-    try:
-        roots = list(handle)
-    except RuntimeError as error:
-        raise DataError(f"{path}: damaged HDF5 ({error}); get it again.") from error
-    root = handle.get(roots[0]) if roots else None
-    if not isinstance(root, h5py.Group) or not isinstance(root.get("data"), h5py.Group):
-        raise DataError(
-            f"{path}: expected a root group with a group 'data', found "
-            f"{roots or 'an empty file'}. This is not a computational sequence."
-        )
-    metadata = _read_metadata(root.get("metadata"))
     if not isinstance(metadata.get("root name"), str):
-        metadata["root name"] = roots[0]
-    return ComputationalSequence(root["data"], metadata, str(path), path)
-
-
-def _read_metadata(group: Any) -> dict[str, Any]:
-    """Read JSON texts; a text that is not JSON is kept as it stands."""
-    metadata: dict[str, Any] = {}
-    for key, dataset in group.items() if isinstance(group, h5py.Group) else ():
-        try:
-            text = np.ravel(dataset[()])[0]
-        except (OSError, IndexError, TypeError, RuntimeError):
-            continue
-        text = text.decode("utf-8", "replace") if isinstance(text, bytes) else str(text)
-        try:
-            metadata[key] = json.loads(text)
-        except ValueError:
-            metadata[key] = text
-    return metadata
+        metadata["root name"] = next(iter(roots))
+    return ComputationalSequence(data, metadata, str(path), path)
 
 
 def write_sequence(
