@@ -1,0 +1,132 @@
+"""Obtaining the data of CMU-MOSEI: emorec mosei download, inspect, import."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+
+from emorec.cli.console import FAILED, OK, say
+
+# The keys of emorec.corpora.download, which help must not load.
+_PARTS = ("words", "facet", "openface", "covarep", "labels", "folds")
+
+
+def add_commands(commands: argparse._SubParsersAction) -> None:
+    """Add the commands to ``emorec mosei``."""
+    download_parser = commands.add_parser(
+        "download",
+        help="fetch the SDK's files and fold lists; resumes",
+        description="Fetch the files of the CMU-Multimodal SDK into a folder, and its "
+        "fold lists. What is there is checked and kept; what broke off goes on. The "
+        "server is often down: copies of the files from elsewhere serve as well.",
+    )
+    download_parser.add_argument(
+        "folder", metavar="DIR", nargs="?", default="cmu_mosei", help="folder to fill"
+    )
+    download_parser.add_argument(
+        "-f",
+        "--image_feature",
+        choices=("facet", "openface", "both"),
+        default="facet",
+        help="visual features to fetch",
+    )
+    download_parser.add_argument(
+        "--only", nargs="+", choices=_PARTS, metavar="PART", help=", ".join(_PARTS)
+    )
+    download_parser.add_argument(
+        "--url",
+        metavar="BASE",
+        help="another server, with the folders language, visual, acoustic and labels "
+        "(default: that of the SDK)",
+    )
+    download_parser.add_argument(
+        "--folds_url",
+        metavar="URL",
+        help="fold lists, as JSON or as the SDK's Python source, which is read and "
+        "not run (default: the SDK's repository)",
+    )
+    download_parser.add_argument(
+        "--checksums",
+        metavar="FILE",
+        help="SHA-256 that the files must have: a checksums.json or the output of "
+        "sha256sum. The SDK publishes none",
+    )
+    download_parser.add_argument(
+        "--retries",
+        type=int,
+        default=5,
+        metavar="N",
+        help="give a file up after so many attempts that brought nothing",
+    )
+    download_parser.add_argument(
+        "--timeout",
+        type=float,
+        default=60.0,
+        metavar="SECONDS",
+        help="a connection silent for so long counts as dropped",
+    )
+    download_parser.add_argument(
+        "--dry_run", action="store_true", help="print what would be done, and stop"
+    )
+    download_parser.set_defaults(run=download)
+
+    inspect_parser = commands.add_parser(
+        "inspect", help="check every entry of .csd files and list what is wrong"
+    )
+    inspect_parser.add_argument("folder", metavar="DIR")
+    inspect_parser.set_defaults(run=inspect)
+
+
+def download(arguments: argparse.Namespace) -> int:
+    """Fetch files; fail when one of them failed."""
+    from emorec.corpora import download as fetching
+    from emorec.corpora.transfer import Patience
+    from emorec.errors import SpecError
+
+    if arguments.retries < 0 or not 0 < arguments.timeout < float("inf"):
+        raise SpecError(
+            f"--retries {arguments.retries} --timeout {arguments.timeout:g}: expected "
+            "0 or more retries and a time above 0."
+        )
+    left_out = {"facet": "openface", "openface": "facet", "both": None}
+    names = arguments.only or [
+        part for part in _PARTS if part != left_out[arguments.image_feature]
+    ]
+    wanted = fetching.items(
+        arguments.folder,
+        names,
+        arguments.url or fetching.SERVER,
+        arguments.folds_url or fetching.FOLDS_URL,
+    )
+    if arguments.dry_run:
+        for item in wanted:
+            say(f"{item.path}: {item.state()}\n  from {item.url}")
+        say("Dry run: nothing was fetched.")
+        return OK
+    failures = fetching.download(
+        wanted,
+        say,
+        Patience(arguments.retries, arguments.timeout),
+        arguments.checksums,
+    )
+    for failure in failures:
+        print(f"emorec: error: {failure}", file=sys.stderr)
+    if failures:
+        whole = len(wanted) - len(failures)
+        say(f"{len(failures)} of {len(wanted)} failed, {whole} in place.")
+        return FAILED
+    say(f"All {len(wanted)} are in {arguments.folder}.")
+    say(f"Check every entry with: emorec mosei inspect {arguments.folder}")
+    return OK
+
+
+def inspect(arguments: argparse.Namespace) -> int:
+    """List every problem of the .csd files of a folder; fail when there are any."""
+    from emorec.corpora.inspection import inspect_folder
+
+    table, problems = inspect_folder(arguments.folder)
+    say(table.to_string(index=False))
+    for problem in problems:
+        print(problem, file=sys.stderr)
+    say(f"{len(problems)} problems." if problems else "No problems.")
+    return FAILED if problems else OK
