@@ -70,6 +70,39 @@ def add_commands(commands: argparse._SubParsersAction) -> None:
     )
     download_parser.set_defaults(run=download)
 
+    import_parser = commands.add_parser(
+        "import",
+        help="make a dataset to train on from a processed pickle (MMSA, fold pickles)",
+        description="Make a dataset to train on from a pickle in MMSA's layout "
+        "(aligned_50.pkl, unaligned_50.pkl: the splits train, valid and test with "
+        "text, audio, vision, id and labels) or from the fold pickles of the reference "
+        "program. Where the pickle has the sentiment only, emotions are joined from "
+        "the label file, and the sentiments of both must agree. The pickle is read "
+        "whole, as data and never as code.",
+    )
+    import_parser.add_argument(
+        "pickle",
+        metavar="FILE.pkl",
+        help="MMSA's pickle, or one of NAME_{train,valid,test}.pkl",
+    )
+    import_parser.add_argument(
+        "--labels",
+        metavar="LABELS",
+        help="CMU_MOSEI_Labels.csd or a table of labels (default: one beside the "
+        "pickle or in cmu_mosei)",
+    )
+    import_parser.add_argument(
+        "--output", metavar="DIR", help="dataset folder (default: cmu_mosei/NAME)"
+    )
+    import_parser.add_argument(
+        "--widths",
+        nargs=3,
+        type=int,
+        metavar=("TEXT", "IMAGE", "AUDIO"),
+        help="columns of the modalities in fold pickles (known for 409 and 1087)",
+    )
+    import_parser.set_defaults(run=import_file)
+
     inspect_parser = commands.add_parser(
         "inspect", help="check every entry of .csd files and list what is wrong"
     )
@@ -117,6 +150,30 @@ def download(arguments: argparse.Namespace) -> int:
         return FAILED
     say(f"All {len(wanted)} are in {arguments.folder}.")
     say(f"Check every entry with: emorec mosei inspect {arguments.folder}")
+    return OK
+
+
+def import_file(arguments: argparse.Namespace) -> int:
+    """Make a dataset folder of a processed pickle."""
+    from emorec.training.mosei_import import import_pickle
+
+    result = import_pickle(
+        arguments.pickle, arguments.output, say, arguments.labels, arguments.widths
+    )
+    sizes = ", ".join(f"{fold} {count:,}" for fold, count in result.counts.items())
+    say(f"Segments: {sizes}.")
+    say("Train with:")
+    pickles = result.folder / "pickle_files"
+    command = f"python main.py -df {result.folder} -pf {pickles} -pnd {result.name}"
+    command += f" -mn {result.name}"
+    folds = f" --folds {result.folder / 'standard_folds.json'}"
+    if result.aligned and "T" in result.names:
+        modalities = "".join(sorted(result.names))
+        subset = "" if len(modalities) == 3 else f" -m {modalities}"
+        say(f"  {command}{folds}{subset}")
+    else:
+        for letter in result.names:
+            say(f"  {command}{folds} -t false -m {letter}")
     return OK
 
 

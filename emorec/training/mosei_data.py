@@ -70,7 +70,7 @@ def load_data(
     parts: dict[str, list] = {fold: [] for fold in FOLDS}
     for fold, segment in build_segments(
         by_modality,
-        aligned[mosei.TEXT] if config.align_to_text else None,
+        aligned[source.by_letter["T"]] if config.align_to_text else None,
         aligned[mosei.LABELS],
         label_map,
         fold_of,
@@ -95,7 +95,7 @@ def load_data(
         for store in stores.values():
             store.values /= np.asarray(scale, np.float32)
     modalities = tuple(
-        Modality(mosei.MODALITIES[letter], _sequence(letter, config), widths[letter])
+        Modality(mosei.MODALITIES[letter], source.by_letter[letter], widths[letter])
         for letter in config.modalities
     )
     spec = Spec(
@@ -130,32 +130,28 @@ def _labels_of(source: Source, aligned: dict[str, Entries]) -> ComputationalSequ
     )
 
 
-def _sequence(letter: str, config: MoseiConfig) -> str:
-    names = {"T": mosei.TEXT, "V": mosei.IMAGE[config.image_feature], "A": mosei.AUDIO}
-    return names[letter]
-
-
 def _features(
     config: MoseiConfig, source: Source, aligned: dict[str, Entries]
 ) -> tuple[dict[str, Entries], dict[str, int]]:
     """Return letter -> entries, and letter -> number of columns."""
     found = {}
     for letter in mosei.MODALITIES:
-        if _sequence(letter, config) not in aligned:
+        name = source.by_letter.get(letter)
+        if name not in aligned:
             continue
-        entries = aligned[_sequence(letter, config)]
+        entries = aligned[name]
         if letter == "V" and config.drop_facet_emotions:
             if source.files is None:
                 raise SpecError(
                     "--drop_facet_emotions: an aligned pickle does not name its "
                     "columns; start from the .csd files."
                 )
-            image = source.files.sequences[_sequence(letter, config)]
+            image = source.files.sequences[name]
             entries = select_columns(entries, mosei.facet_estimates(image))
         if not entries:
             raise DataError(
-                f"'{_sequence(letter, config)}' has no aligned entry. Are its times "
-                "those of the same videos?"
+                f"'{name}' has no aligned entry. Are its times those of the same "
+                "videos?"
             )
         found[letter] = entries
     widths = {
