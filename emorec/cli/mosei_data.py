@@ -10,6 +10,9 @@ from emorec.cli.console import FAILED, OK, say
 # The keys of emorec.corpora.download, which help must not load.
 _PARTS = ("words", "facet", "openface", "covarep", "labels", "folds")
 
+# Problems of one kind that are listed for a file.
+_SHOWN = 5
+
 
 def add_commands(commands: argparse._SubParsersAction) -> None:
     """Add the commands to ``emorec mosei``."""
@@ -104,9 +107,18 @@ def add_commands(commands: argparse._SubParsersAction) -> None:
     import_parser.set_defaults(run=import_file)
 
     inspect_parser = commands.add_parser(
-        "inspect", help="check every entry of .csd files and list what is wrong"
+        "inspect",
+        help="check every entry of .csd files and list what is wrong",
+        description="Read every entry of a folder's .csd files, list what is wrong, "
+        "and say what the folder holds, how it differs from the known variants of "
+        "CMU-MOSEI, and what a run would take of it.",
     )
     inspect_parser.add_argument("folder", metavar="DIR")
+    inspect_parser.add_argument(
+        "--all",
+        action="store_true",
+        help="list every problem, not the first few of each kind and file",
+    )
     inspect_parser.set_defaults(run=inspect)
 
 
@@ -178,12 +190,27 @@ def import_file(arguments: argparse.Namespace) -> int:
 
 
 def inspect(arguments: argparse.Namespace) -> int:
-    """List every problem of the .csd files of a folder; fail when there are any."""
+    """Tell what a folder holds and what is wrong with it; fail when anything is."""
     from emorec.corpora.inspection import inspect_folder
 
-    table, problems = inspect_folder(arguments.folder)
-    say(table.to_string(index=False))
-    for problem in problems:
-        print(problem, file=sys.stderr)
-    say(f"{len(problems)} problems." if problems else "No problems.")
-    return FAILED if problems else OK
+    found = inspect_folder(arguments.folder)
+    if len(found.table):
+        say(found.table.to_string(index=False))
+    for note in found.notes:
+        say(f"- {note}")
+    groups: dict[tuple[str, str], list[str]] = {}
+    for problem in found.problems:
+        groups.setdefault(problem[:2], []).append(problem.text)
+    for (file, _), texts in groups.items():
+        shown = texts if arguments.all else texts[:_SHOWN]
+        for text in shown:
+            print(text, file=sys.stderr)
+        if len(texts) > len(shown):
+            print(
+                f"{file}: {len(texts) - len(shown):,} more of this kind; --all lists "
+                "them.",
+                file=sys.stderr,
+            )
+    count = len(found.problems)
+    say(f"{count:,} problems." if count else "No problems.")
+    return FAILED if count else OK

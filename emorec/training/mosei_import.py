@@ -121,6 +121,7 @@ def import_pickle(
             "imported_from": path.name,
             "sequences": processed.names,
             "widths": processed.widths,
+            "segments": counts,
             "aligned": steps.aligned,
             "labels": str(source) if source else path.name,
             "times": "numbers of the steps; the source has no times",
