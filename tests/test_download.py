@@ -95,6 +95,12 @@ def undeclared(handler, content, upto=None):
     handler.send(200, content[:upto], declared=False)
 
 
+def silent(handler, content):
+    """Send the first half and then nothing, until the client goes away."""
+    honest(handler, content, HALF)
+    handler.connection.recv(1)
+
+
 PAGE = b"<!DOCTYPE html><html>We are sorry</html>"
 
 
@@ -136,12 +142,14 @@ def server(contents):
 def fetch(server, tmp_path):
     """Return a function that downloads the audio file; it keeps lines and waits."""
 
-    def run(*steps, names=("covarep",), retries=2, checksums=None, url=None):
+    def run(
+        *steps, names=("covarep",), retries=2, checksums=None, url=None, timeout=5.0
+    ):
         if steps:
             server.script[AUDIO_FILE] = list(steps)
         run.lines, run.waits, server.requests[:] = [], [], []
         wanted = items(tmp_path, names, url or server.url, f"{server.url}/folds.py")
-        patience = Patience(retries, 5.0, run.waits.append)
+        patience = Patience(retries, timeout, run.waits.append)
         return download(wanted, run.lines.append, patience, checksums)
 
     return run
@@ -206,6 +214,7 @@ BROKEN = {
     "500 in between": ([drops(), answers(500)], [None, *[f"bytes={HALF}-"] * 2]),
     "ignores ranges": ([drops(), without_ranges], [None, f"bytes={HALF}-"]),
     "no length": ([undeclared], [None]),
+    "silence": ([silent], [None, f"bytes={HALF}-"]),
     "no answer": ([lambda handler, content: None], [None, None]),
     "redirects": ([answers(302, Location=f"/elsewhere/{AUDIO_FILE}")], [None, None]),
 }
@@ -214,7 +223,7 @@ BROKEN = {
 @pytest.mark.parametrize("name", BROKEN)
 def test_the_file_arrives_all_the_same(fetch, server, path, name):
     steps, asked = BROKEN[name]
-    assert fetch(*steps) == []
+    assert fetch(*steps, timeout=1.0 if name == "silence" else 5.0) == []
     assert path.read_bytes() == server.files[AUDIO_FILE]
     assert ranges(server) == asked
     assert not part_of(path).exists()
@@ -345,6 +354,9 @@ def test_the_digests_of_the_user_decide(fetch, server, path, tmp_path):
     assert fetch(checksums=sums) == []
     assert fetch.lines[-1].endswith("as expected")
     assert fetch(checksums=path.parent / "checksums.json") == []
+    sums.write_text(f"{good}  another.csd\n")
+    assert fetch(checksums=sums) == []
+    assert fetch.lines[0] == f"{AUDIO_FILE}: not named in {sums}"
     sums.write_text("not a digest\n")
     with pytest.raises(DataError, match=r"sums\.txt: expected 64 hexadecimal"):
         fetch(checksums=sums)

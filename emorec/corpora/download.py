@@ -128,6 +128,8 @@ def download(
     failures: list[str] = []
     unreachable: set[str] = set()
     for item in wanted:
+        if checksums and item.name != FOLDS and item.path.name not in expected:
+            say(f"{item.path.name}: not named in {checksums}")
         host = urlsplit(item.url).netloc
         # One silence of a server is waited for long, not that of each of its files.
         tries = replace(patience, retries=0) if host in unreachable else patience
