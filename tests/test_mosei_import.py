@@ -225,7 +225,8 @@ def test_unaligned_modalities_are_trained_on_one_by_one(run, tmp_path, labels, c
         len(aligned["audio"][key]["features"]) == content["valid"]["audio_lengths"][2]
     )
     words = run.out.splitlines()[-1].split()[2:]
-    assert words[-4:] == ["-t", "false", "-m", "A"]
+    assert words[-8:-6] == ["-mn", "mmsa_A"]
+    assert words[-6:] == ["-t", "false", "-m", "A", "-s", "0"]
     words += ["-mf", tmp_path / "models", "-e", 1, "-n", 4]
     trained = command(train, *words, eagerly=True)
     assert trained.code == 0, trained.err
@@ -302,12 +303,15 @@ def test_what_cannot_be_joined_is_a_row_each(run, tmp_path, labels):
     assert kept.action == "kept" and kept.entry in result(tmp_path)["vision"]
 
 
-def test_own_emotions_need_no_label_file(run, tmp_path, labels):
+@pytest.mark.parametrize("columns", [6, 7])
+def test_own_emotions_need_no_label_file(run, tmp_path, labels, columns):
     content, _ = mmsa(labels)
     (tmp_path / "labels.csv").unlink()
     for part in content.values():
-        part["labels"] = RNG.integers(0, 10, (len(part["id"]), 1, 6)) / 3
+        part["labels"] = RNG.integers(0, 10, (len(part["id"]), 1, columns)) / 3
     assert run(content) == 0, run.err
+    names = ", ".join(MOSEI_ALL.labels[-columns:])
+    assert f"Labels from the pickle, taken to be ({names})." in run.out
     clip = content["valid"]["id"][0]
     key = clip.replace("$_$", "[") + "]"
     scores = result(tmp_path)[LABELS][key]["features"]
@@ -444,6 +448,8 @@ def test_labels_must_be_somewhere(run, tmp_path, labels, monkeypatch):
     (tmp_path / "labels.csv").unlink()
     assert run(content) == 1
     assert "the sentiment only" in run.err and "--labels" in run.err
+    assert run(content, "--labels", "absent.csd") == 1
+    assert "absent.csd: no such file" in run.err
 
 
 def test_other_data_in_the_folder_are_not_shadowed(run, tmp_path, labels):

@@ -177,15 +177,16 @@ def import_file(arguments: argparse.Namespace) -> int:
     say("Train with:")
     pickles = result.folder / "pickle_files"
     command = f"python main.py -df {result.folder} -pf {pickles} -pnd {result.name}"
-    command += f" -mn {result.name}"
-    folds = f" --folds {result.folder / 'standard_folds.json'}"
+    command += f" --folds {result.folder / 'standard_folds.json'}"
     if result.aligned and "T" in result.names:
-        modalities = "".join(sorted(result.names))
+        modalities = "".join(result.names)
         subset = "" if len(modalities) == 3 else f" -m {modalities}"
-        say(f"  {command}{folds}{subset}")
-    else:
-        for letter in result.names:
-            say(f"  {command}{folds} -t false -m {letter}")
+        say(f"  {command} -mn {result.name}{subset}")
+        return OK
+    for letter in result.names:
+        # 45 steps are meant for words; sequences of frames are longer.
+        own = f"-t false -m {letter} -s 0"
+        say(f"  {command} -mn {result.name}_{letter} {own}")
     return OK
 
 

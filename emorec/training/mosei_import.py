@@ -90,10 +90,16 @@ def import_pickle(
         When the folder holds data that would be in the way.
     """
     path = Path(path)
+    # Before minutes of reading.
+    if labels is not None and not Path(labels).is_file():
+        raise DataError(f"{labels}: no such file. Expected labels as .csd or a table.")
+    if folder is not None:
+        _refuse_files(Path(folder))
     processed, name = _read(path, widths)
     folder = Path(folder) if folder else DEFAULT_FOLDER / name
     target = folder / "pickle_files" / f"{name}.pkl"
-    _refuse_shadowed(folder, target)
+    _refuse_files(folder)
+    is_current(target, {})  # refuses to replace another program's file
     source = _find_labels(processed, path, labels)
     segments = label_segments(processed, path, source)
     steps = find_steps(processed, str(path))
@@ -159,13 +165,12 @@ def _read(path: Path, widths: Sequence[int] | None) -> tuple[mmsa.Processed, str
     return mmsa.read_folds(contents, widths, where), name
 
 
-def _refuse_shadowed(folder: Path, target: Path) -> None:
+def _refuse_files(folder: Path) -> None:
     if mosei.find_files(folder):
         raise SpecError(
             f"{folder}: holds .csd files, which a run would take instead of the "
             "imported data. Choose another folder with --output."
         )
-    is_current(target, {})  # refuses to replace another program's file
 
 
 def _find_labels(
@@ -229,7 +234,9 @@ def _tell(
     )
     if not steps.aligned:
         say(f"Not aligned: {steps.reason}. Train on one modality at a time.")
-    order = ", ".join((MOSEI_ALL if source else MOSEI).labels)
+    columns = next(iter(processed.splits.values())).columns
+    known = range(len(MOSEI_ALL)) if source else columns
+    order = ", ".join(MOSEI_ALL.labels[column] for column in known)
     say(f"Labels from {source or 'the pickle, taken to be'} ({order}).")
     table = pd.DataFrame(segments.findings, columns=_COLUMNS)
     for (action, reason), rows in table.groupby(["action", "reason"]):
