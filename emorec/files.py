@@ -46,8 +46,7 @@ def whole_file(path: str | Path) -> Iterator[Path]:
     path = Path(path)
     if path.is_dir():
         raise DataError(f"{path}: expected a file to write, found a folder.")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+    with _writable(path):
         _sweep(path.parent)
         handle, name = tempfile.mkstemp(
             dir=path.parent,
@@ -55,11 +54,6 @@ def whole_file(path: str | Path) -> Iterator[Path]:
             suffix="".join(path.suffixes),
         )
         os.close(handle)
-    except OSError as error:
-        raise DataError(
-            f"{path}: cannot be written ({error.strerror}). "
-            "Choose a folder that you may write to."
-        ) from error
     temporary = Path(name)
     try:
         try:
@@ -78,6 +72,19 @@ def whole_file(path: str | Path) -> Iterator[Path]:
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def _writable(path: Path) -> Iterator[None]:
+    """Make the folder of `path`; say what is wrong where it cannot be written."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        yield
+    except OSError as error:
+        raise DataError(
+            f"{path}: cannot be written ({error.strerror}). "
+            "Choose a folder that you may write to."
+        ) from error
 
 
 def _reason(error: OSError) -> int | None:
@@ -145,9 +152,10 @@ def exclusive(path: str | Path, busy: str | None = None) -> Iterator[None]:
         When the lock is taken and `busy` is given.
     """
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
     while True:
-        with path.open("a") as file:
+        with _writable(path):
+            file = path.open("a")
+        with file:
             _lock(file, busy)
             try:
                 # Who had the lock before has removed the file that was waited for.

@@ -78,7 +78,7 @@ def test_an_alignment_leaves_the_video_out_and_says_so(
     done = command(app.main, "mosei", "align", folder, "--output", output)
     assert done.code == INCOMPLETE
     assert "1 damaged" in done.out
-    assert sequence in done.err and "'test0'" in done.err
+    assert mosei.FILES[sequence] in done.err and "'test0'" in done.err
     aligned = read_pickle(output)
     for entries in aligned.values():
         assert {key.split("[")[0] for key in entries} == VIDEOS - {"test0"}

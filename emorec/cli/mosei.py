@@ -1,4 +1,4 @@
-"""The commands on CMU-MOSEI: train, align, inspect, labels."""
+"""The commands on CMU-MOSEI: train, align, labels; others in `mosei_data`."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ import argparse
 import sys
 from pathlib import Path
 
-from emorec.cli.console import FAILED, INCOMPLETE, OK, Parser, guarded, say
+from emorec.cli import mosei_data
+from emorec.cli.console import INCOMPLETE, OK, Parser, guarded, say
 from emorec.cli.mosei_options import add_options, config_of
 
 
@@ -73,11 +74,7 @@ def add_commands(parser: argparse.ArgumentParser) -> None:
     )
     align_parser.set_defaults(run=align_folder)
 
-    inspect_parser = commands.add_parser(
-        "inspect", help="check every entry of .csd files and list what is wrong"
-    )
-    inspect_parser.add_argument("folder", metavar="DIR")
-    inspect_parser.set_defaults(run=inspect)
+    mosei_data.add_commands(commands)
 
     labels_parser = commands.add_parser(
         "labels", help="turn a table of labels into an 'All Labels' .csd file"
@@ -185,18 +182,6 @@ def _tell_damage(damaged: dict[str, str]) -> int:
     if damaged:
         say(f"{len(damaged)} damaged videos were left out.")
     return INCOMPLETE if damaged else OK
-
-
-def inspect(arguments: argparse.Namespace) -> int:
-    """List every problem of the .csd files of a folder; fail when there are any."""
-    from emorec.corpora.inspection import inspect_folder
-
-    table, problems = inspect_folder(arguments.folder)
-    say(table.to_string(index=False))
-    for problem in problems:
-        print(problem, file=sys.stderr)
-    say(f"{len(problems)} problems." if problems else "No problems.")
-    return FAILED if problems else OK
 
 
 def write_labels(arguments: argparse.Namespace) -> int:

@@ -78,7 +78,7 @@ def load_data(
     builders = {fold: RaggedBuilder() for fold in FOLDS}
     for fold, segment in build_segments(
         by_modality,
-        aligned[mosei.TEXT] if config.align_to_text else None,
+        aligned[source.by_letter["T"]] if config.align_to_text else None,
         aligned[mosei.LABELS],
         label_map,
         fold_of,
@@ -103,7 +103,7 @@ def load_data(
         for store in stores.values():
             store.values /= np.asarray(scale, np.float32)
     modalities = tuple(
-        Modality(mosei.MODALITIES[letter], _sequence(letter, config), widths[letter])
+        Modality(mosei.MODALITIES[letter], source.by_letter[letter], widths[letter])
         for letter in config.modalities
     )
     spec = Spec(
@@ -138,32 +138,28 @@ def _labels_of(source: Source, aligned: dict[str, Entries]) -> ComputationalSequ
     )
 
 
-def _sequence(letter: str, config: MoseiConfig) -> str:
-    names = {"T": mosei.TEXT, "V": mosei.IMAGE[config.image_feature], "A": mosei.AUDIO}
-    return names[letter]
-
-
 def _features(
     config: MoseiConfig, source: Source, aligned: dict[str, Entries]
 ) -> tuple[dict[str, Entries], dict[str, int]]:
     """Return letter -> entries, and letter -> number of columns."""
     found = {}
     for letter in mosei.MODALITIES:
-        if _sequence(letter, config) not in aligned:
+        name = source.by_letter.get(letter)
+        if name not in aligned:
             continue
-        entries = aligned[_sequence(letter, config)]
+        entries = aligned[name]
         if letter == "V" and config.drop_facet_emotions:
             if source.files is None:
                 raise SpecError(
                     "--drop_facet_emotions: an aligned pickle does not name its "
                     "columns; start from the .csd files."
                 )
-            image = source.files.sequences[_sequence(letter, config)]
+            image = source.files.sequences[name]
             entries = select_columns(entries, mosei.facet_estimates(image))
         if not entries:
             raise DataError(
-                f"'{_sequence(letter, config)}' has no aligned entry. Are its times "
-                "those of the same videos?"
+                f"'{name}' has no aligned entry. Are its times those of the same "
+                "videos?"
             )
         found[letter] = entries
     widths = {
@@ -205,7 +201,8 @@ def _max_abs(train: RaggedStore, text: int) -> list[float]:
     """Return each column's largest magnitude in train; 1 for `text` columns, zeros."""
     largest = np.abs(train.values).max(axis=0)
     largest[:text] = 1.0
-    return np.where(largest > 0, largest, 1.0).astype(float).tolist()
+    # Divided by less than this, values of the other folds might become infinite.
+    return np.where(largest > 1e-30, largest, 1.0).astype(float).tolist()
 
 
 def _write_folds(

@@ -10,7 +10,7 @@ from typing import Any
 from emorec.corpora import folds as fold_lists
 from emorec.corpora import miniature, mosei
 from emorec.corpora.folds import FoldLists
-from emorec.errors import SpecError
+from emorec.errors import SpecError, shorten
 from emorec.files import digest, fingerprint, read_json
 from emorec.training.config import MoseiConfig
 
@@ -30,6 +30,8 @@ class Source:
         Whether it holds emorec's synthetic miniature.
     names : list of str
         Sequences that the run reads, labels last.
+    by_letter : dict
+        Letter of the modality -> its sequence; imported data have names of their own.
     files : MoseiFiles or None
         Open sequences; None when only an aligned pickle is there.
     folds : dict
@@ -45,6 +47,7 @@ class Source:
     folder: Path
     is_miniature: bool
     names: list[str]
+    by_letter: dict[str, str]
     files: mosei.MoseiFiles | None
     folds: FoldLists
     origin: str
@@ -154,7 +157,8 @@ def _from_files(config: MoseiConfig, folder: Path, names: list[str]) -> Source:
         folds, videos, origin, config.ignore_unknown_videos
     )
     notes = [*files.notes, *([note] if note else []), *unknown]
-    return Source(folder, is_miniature, names, files, folds, origin, notes)
+    by_letter = _standard_names(config)
+    return Source(folder, is_miniature, names, by_letter, files, folds, origin, notes)
 
 
 def _aligned_pickle(config: MoseiConfig, folder: Path) -> Path | None:
@@ -181,9 +185,66 @@ def _from_pickle(
     if config.with_custom_split:
         folds = fold_lists.custom_split(folds)
     notes = [note] if note else []
+    by_letter = _standard_names(config)
+    imported = _imported_names(config, path)
+    if imported:
+        by_letter = imported
+        used = config.modalities + ("T" if config.align_to_text else "")
+        names = [name for letter, name in imported.items() if letter in used]
+        names.append(mosei.LABELS)
+        notes.append(f"imported features: {shorten(names[:-1])} of {path.name}")
     return Source(
-        folder, _holds_miniature(path), names, None, folds, origin, notes, path
+        folder,
+        _holds_miniature(path),
+        names,
+        by_letter,
+        None,
+        folds,
+        origin,
+        notes,
+        path,
     )
+
+
+def _standard_names(config: MoseiConfig) -> dict[str, str]:
+    image = mosei.IMAGE[config.image_feature]
+    return {"T": mosei.TEXT, "V": image, "A": mosei.AUDIO}
+
+
+def _imported_names(config: MoseiConfig, path: Path) -> dict[str, str]:
+    """Return letter -> sequence of an imported pickle; empty for any other.
+
+    Raises
+    ------
+    SpecError
+        When it lacks a modality, or the common steps, that the run asks for.
+    """
+    beside = path.with_suffix(".json")
+    told = read_json(beside) if beside.is_file() else {}
+    names = told.get("sequences")
+    if not isinstance(names, dict):
+        return {}
+    if config.image_feature != "facet":
+        raise SpecError(
+            f"--image_feature {config.image_feature}: {path} was imported, with image "
+            "features of its own. Leave the option out."
+        )
+    if config.align_to_text and not told.get("aligned"):
+        raise SpecError(
+            f"{path}: its modalities run at rates of their own and cannot be fused "
+            "word by word. Train on one of them: --align_to_text false --modalities "
+            f"{' or '.join(names)}."
+        )
+    used = config.modalities + ("T" if config.align_to_text else "")
+    lacking = [
+        name for m, name in mosei.MODALITIES.items() if m in set(used) - {*names}
+    ]
+    if lacking:
+        raise SpecError(
+            f"{path}: has no {' and no '.join(lacking)}, only {', '.join(names)}. "
+            "Choose --modalities among these; without text add --align_to_text false."
+        )
+    return names
 
 
 def _with_names(config: MoseiConfig, is_miniature: bool) -> MoseiConfig:
