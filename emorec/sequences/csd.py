@@ -20,7 +20,7 @@ import numpy as np
 
 from emorec.errors import DataError, shorten
 from emorec.files import whole_file
-from emorec.sequences.hdf5 import Members, check_storage, read_texts
+from emorec.sequences.hdf5 import Members, read_array, read_texts
 
 REQUIRED_METADATA = (
     "root name",
@@ -148,9 +148,9 @@ class ComputationalSequence:
                 stored = group[part]
                 _check_form(part, stored, where)
                 if isinstance(stored, h5py.Dataset):
-                    check_storage(stored)
+                    stored = read_array(stored)
                 # Sums over rows round by the order in memory: always rows first.
-                arrays[part] = np.ascontiguousarray(stored[()])
+                arrays[part] = np.ascontiguousarray(stored)
         except DataError:
             raise
         except (KeyError, TypeError, AttributeError, IndexError):
