@@ -110,8 +110,10 @@ def test_an_inspection_lists_every_bad_file_of_a_folder(tmp_path):
         shutil.copy(path, folder / f"{seed}.csd")
         if mutate.__name__ in REFUSED:
             bad.append(f"{seed}.csd")
-    table, problems = inspect_folder(folder)
-    assert len(table) + sum("cannot be opened" in p for p in problems) > len(bad)
+    found = inspect_folder(folder)
+    problems = [problem.text for problem in found.problems]
+    unopened = sum("cannot be opened" in text for text in problems)
+    assert len(found.table) + unopened > len(bad)
     for name in bad:
         # Its sequence is unknown, which is the other problem of every file here.
         assert any(name in p and "unknown sequence" not in p for p in problems), name

@@ -240,6 +240,10 @@ def open_sequence(path: str | Path) -> ComputationalSequence:
                 "sequence."
             )
         metadata = read_texts(root.get("metadata"))
+        if not isinstance(metadata.get("root name"), str):
+            metadata["root name"] = next(iter(roots))
+        # Lists the entries, which shows damage, too.
+        return ComputationalSequence(data, metadata, str(path), path)
     except DataError:
         raise
     except Exception as error:  # damage shows as nearly any error
@@ -251,9 +255,6 @@ def open_sequence(path: str | Path) -> ComputationalSequence:
         else:
             advice = "It is not an HDF5 file, or it is damaged; get it again."
         raise DataError(f"{path}: cannot be opened. {advice} ({reason})") from error
-    if not isinstance(metadata.get("root name"), str):
-        metadata["root name"] = next(iter(roots))
-    return ComputationalSequence(data, metadata, str(path), path)
 
 
 def write_sequence(

@@ -51,6 +51,8 @@ class Members(Mapping[str, Any]):
         stored = self._stored.get(name, name) if "_stored" in vars(self) else name
         # Not `get`, which fails on names that are not UTF-8.
         encoded = stored if isinstance(stored, bytes) else stored.encode()
+        if not self._group.id.links.exists(encoded):
+            raise KeyError(name)
         if self._group.id.links.get_info(encoded).type != h5py.h5l.TYPE_HARD:
             raise ValueError(f"'{name}' is a link, and links are not followed")
         item = h5py.h5o.open(self._group.id, encoded)
