@@ -21,6 +21,7 @@ SHARED = Path(__file__).resolve().parents[2] / "shared"
 
 def pytest_addoption(parser):
     parser.addoption("--slow", action="store_true", help="run the tests marked slow")
+    parser.addoption("--full", action="store_true", help="run the tests marked full")
 
 
 def pytest_configure(config):
@@ -40,6 +41,9 @@ def pytest_collection_modifyitems(config, items):
             item.add_marker("data")
         if "slow" in item.keywords and not config.getoption("--slow"):
             item.add_marker(pytest.mark.skip(reason="minutes long; run with --slow"))
+        if "full" in item.keywords and not config.getoption("--full"):
+            reason = "needs 12 GB and a quarter of an hour; run with --full"
+            item.add_marker(pytest.mark.skip(reason=reason))
 
 
 def _outside(variable: str, beside: Path) -> Path:
