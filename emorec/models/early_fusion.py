@@ -12,6 +12,8 @@ import keras
 import numpy as np
 from keras import layers
 
+from emorec.models.bidirectional import Bidirectional
+
 LSTM_UNITS = 64
 
 
@@ -54,6 +56,7 @@ def early_fusion(
     final_activation: str = "linear",
     per_step: bool = False,
     use_cudnn: bool | str = "auto",
+    jit_compile: bool = True,
 ) -> keras.Model:
     """Build the network.
 
@@ -79,6 +82,8 @@ def early_fusion(
         than the sequence as a whole.
     use_cudnn : bool or "auto"
         False makes the LSTMs compilable by XLA, which cuDNN's are not.
+    jit_compile : bool
+        Whether XLA compiles the loops of the LSTMs when it does not compile the model.
 
     Returns
     -------
@@ -103,11 +108,8 @@ def early_fusion(
         lstm = layers.LSTM(
             LSTM_UNITS, return_sequences=per_step or not last, use_cudnn=use_cudnn
         )
-        both = layers.Bidirectional(lstm, name=f"bidirectional_{number}")
-        if use_cudnn is False:
-            # Bidirectional makes its layers anew from a config that lacks use_cudnn.
-            both.forward_layer.supports_jit = both.backward_layer.supports_jit = True
-        x = both(x, mask=mask)
+        name = f"bidirectional_{number}"
+        x = Bidirectional(lstm, jit_compile, name=name)(x, mask=mask)
         x = layers.Dropout(dropout_rate, name=f"dropout_{number}")(x)
     x = layers.Dense(num_nodes, activation="relu", name="dense")(x)
     x = layers.Dropout(dropout_rate, name="dropout_dense")(x)
