@@ -32,8 +32,10 @@ class Bidirectional(layers.Bidirectional):
         Those of `keras.layers.Bidirectional`.
 
     Input: (B, T, D) float, and a mask (B, T) bool, True at real steps, which must come
-    first. Output: (B, 2U) float, or (B, T, 2U) when the LSTM returns sequences, 0 at
-    padded steps: the forward direction, then the backward one.
+    first. With `affine`, a scale (D,), a shift (M, D) and its factors (B, T, M), the
+    sequences become ``sequences * scale + factors @ shift``, at next to no cost.
+    Output: (B, 2U) float, or (B, T, 2U) when the LSTM returns sequences, 0 at padded
+    steps: the forward direction, then the backward one.
     """
 
     def __init__(self, layer: layers.LSTM, jit_compile: bool = True, **kwargs) -> None:
@@ -44,9 +46,14 @@ class Bidirectional(layers.Bidirectional):
                 # Made anew by Keras, from a config that lacks use_cudnn.
                 direction.supports_jit = True
 
-    def call(self, sequences, initial_state=None, mask=None, training=None):
+    def call(
+        self, sequences, initial_state=None, mask=None, training=None, affine=None
+    ):
         """Return the hidden states of both directions, joined."""
         if self.forward_layer.use_cudnn is not False and _runs_cudnn():
+            if affine is not None:
+                scale, shift, factors = affine
+                sequences = sequences * scale + ops.matmul(factors, shift)
             return super().call(sequences, mask=mask, training=training)
         cells = self.forward_layer.cell, self.backward_layer.cell
 
@@ -56,8 +63,16 @@ class Bidirectional(layers.Bidirectional):
         if mask is None:
             mask = ops.ones(ops.shape(sequences)[:2], "bool")
         mask = ops.cast(mask, "bool")
+        kernel = both("kernel", ops.concatenate, 1)
+        if affine is None:
+            projected = ops.matmul(sequences, kernel)
+        else:
+            scale, shift, factors = affine
+            scaled, shifted = scale[:, None] * kernel, ops.matmul(shift, kernel)
+            projected = ops.matmul(sequences, ops.cast(scaled, self.compute_dtype))
+            projected += ops.matmul(factors, ops.cast(shifted, self.compute_dtype))
         hidden = recurrence(
-            ops.matmul(sequences, both("kernel", ops.concatenate, 1)),
+            projected,
             both("bias", ops.concatenate, 0),
             both("recurrent_kernel", ops.stack, 0),
             mask,

@@ -13,6 +13,7 @@ import numpy as np
 from keras import layers
 
 from emorec.models.bidirectional import Bidirectional
+from emorec.models.normalisation import BatchNormalization
 
 LSTM_UNITS = 64
 
@@ -97,19 +98,18 @@ def early_fusion(
     mask = keras.Input((None,), dtype="bool", name="mask")
     presence = keras.Input((None, len(widths)), name="presence")
 
-    spread = SpreadPresence(widths, name="spread_presence")(presence)
-    # Twice: before, so that absent features do not enter the statistics as values;
-    # after, so that the shift of the normalisation does not stand in for them.
-    x = layers.Multiply(name="present_features")([features, spread])
-    x = layers.BatchNormalization(name="normalisation")(x, mask=mask)
-    x = layers.Multiply(name="present_normalised")([x, spread])
+    x, scale, shift = BatchNormalization(widths, name="normalisation")(
+        features, presence, mask=mask
+    )
+    affine = scale, shift, presence
     for number in range(1, num_layers + 1):
         last = number == num_layers
         lstm = layers.LSTM(
             LSTM_UNITS, return_sequences=per_step or not last, use_cudnn=use_cudnn
         )
         name = f"bidirectional_{number}"
-        x = Bidirectional(lstm, jit_compile, name=name)(x, mask=mask)
+        x = Bidirectional(lstm, jit_compile, name=name)(x, mask=mask, affine=affine)
+        affine = None
         x = layers.Dropout(dropout_rate, name=f"dropout_{number}")(x)
     x = layers.Dense(num_nodes, activation="relu", name="dense")(x)
     x = layers.Dropout(dropout_rate, name="dropout_dense")(x)
