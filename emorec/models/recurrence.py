@@ -72,7 +72,7 @@ def _passes(xla: bool) -> tuple[Callable, Callable]:
 
 
 def _forward(projected, bias, recurrent_kernel, mask):
-    """Return the hidden states, and what the way back needs: gates, cells before."""
+    """Return the hidden states, and what the way back needs: gates, cells before it."""
     units = recurrent_kernel.shape[1]
     padded = ops.cast(ops.logical_not(mask), projected.dtype)[..., None, None]
     closing = ops.cast([_CLOSED, _CLOSED, 0, 0], projected.dtype)
@@ -94,21 +94,21 @@ def _forward(projected, bias, recurrent_kernel, mask):
         i, f, g, o = ops.sigmoid(i), ops.sigmoid(f), ops.tanh(g), ops.sigmoid(o)
         after = f * cell + i * g
         hidden = o * ops.tanh(after)
-        return (hidden, after), (hidden, ops.concatenate([i, f, g, o], -1), cell)
+        # Each gate in an array of its own: XLA is slow at parting and joining them.
+        return (hidden, after), (hidden, i, f, g, o, cell)
 
-    widths = units, 4 * units, units
-    return _scan(step, (start, start), (_by_direction(gates),), widths)
+    return _scan(step, (start, start), (_by_direction(gates),), 6 * [units])
 
 
-def _backward(upstream, hidden, gates, cells, recurrent_kernel):
+def _backward(upstream, hidden, *kept_and_kernel):
     """Return the gradients of projected inputs, bias and recurrent kernel."""
+    *kept, recurrent_kernel = kept_and_kernel
     transposed = ops.transpose(recurrent_kernel, (0, 2, 1))
     start = ops.zeros_like(hidden[0])
 
     def step(state, entering):
         dhidden, dcell = state
-        outer, gates, cell = entering
-        i, f, g, o = ops.split(gates, 4, axis=-1)
+        outer, i, f, g, o, cell = entering
         squashed = ops.tanh(f * cell + i * g)
         dhidden = dhidden + outer
         dcell = dcell + dhidden * o * (1 - squashed * squashed)
@@ -124,8 +124,8 @@ def _backward(upstream, hidden, gates, cells, recurrent_kernel):
         return (ops.matmul(dz, transposed), dcell * f), (dz,)
 
     units = hidden.shape[-1]
-    entering = upstream, gates, cells
-    (dz,) = _scan(step, (start, start), entering, (4 * units,), reverse=True)
+    entering = upstream, *kept
+    (dz,) = _scan(step, (start, start), entering, [4 * units], reverse=True)
     drecurrent = ops.stack(
         [
             ops.matmul(
@@ -156,7 +156,7 @@ def _scan(
     step: Callable,
     state: tuple,
     entering: tuple,
-    widths: tuple[int, ...],
+    widths: list[int],
     reverse: bool = False,
 ) -> tuple:
     """Loop over the first axis of `entering`; return what the steps gave, stacked.
