@@ -12,6 +12,9 @@ import keras
 import numpy as np
 from keras import layers
 
+from emorec.models.bidirectional import Bidirectional
+from emorec.models.normalisation import BatchNormalization
+
 LSTM_UNITS = 64
 
 
@@ -54,6 +57,7 @@ def early_fusion(
     final_activation: str = "linear",
     per_step: bool = False,
     use_cudnn: bool | str = "auto",
+    jit_compile: bool = True,
 ) -> keras.Model:
     """Build the network.
 
@@ -79,6 +83,8 @@ def early_fusion(
         than the sequence as a whole.
     use_cudnn : bool or "auto"
         False makes the LSTMs compilable by XLA, which cuDNN's are not.
+    jit_compile : bool
+        Whether XLA compiles the loops of the LSTMs when it does not compile the model.
 
     Returns
     -------
@@ -92,22 +98,18 @@ def early_fusion(
     mask = keras.Input((None,), dtype="bool", name="mask")
     presence = keras.Input((None, len(widths)), name="presence")
 
-    spread = SpreadPresence(widths, name="spread_presence")(presence)
-    # Twice: before, so that absent features do not enter the statistics as values;
-    # after, so that the shift of the normalisation does not stand in for them.
-    x = layers.Multiply(name="present_features")([features, spread])
-    x = layers.BatchNormalization(name="normalisation")(x, mask=mask)
-    x = layers.Multiply(name="present_normalised")([x, spread])
+    x, scale, shift = BatchNormalization(widths, name="normalisation")(
+        features, presence, mask=mask
+    )
+    affine = scale, shift, presence
     for number in range(1, num_layers + 1):
         last = number == num_layers
         lstm = layers.LSTM(
             LSTM_UNITS, return_sequences=per_step or not last, use_cudnn=use_cudnn
         )
-        both = layers.Bidirectional(lstm, name=f"bidirectional_{number}")
-        if use_cudnn is False:
-            # Bidirectional makes its layers anew from a config that lacks use_cudnn.
-            both.forward_layer.supports_jit = both.backward_layer.supports_jit = True
-        x = both(x, mask=mask)
+        name = f"bidirectional_{number}"
+        x = Bidirectional(lstm, jit_compile, name=name)(x, mask=mask, affine=affine)
+        affine = None
         x = layers.Dropout(dropout_rate, name=f"dropout_{number}")(x)
     x = layers.Dense(num_nodes, activation="relu", name="dense")(x)
     x = layers.Dropout(dropout_rate, name="dropout_dense")(x)

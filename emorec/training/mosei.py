@@ -236,6 +236,7 @@ def _train(
             config.dropout_rate,
             config.final_activ,
             use_cudnn=use_cudnn,
+            jit_compile=jit_compile is not False,
         )
         optimizer = keras.optimizers.get(config.optimizer)
         optimizer.learning_rate = config.learning_rate

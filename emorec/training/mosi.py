@@ -195,6 +195,7 @@ def _train(
         config.dropout_rate,
         per_step=True,
         use_cudnn=use_cudnn,
+        jit_compile=jit_compile is not False,
     )
     model.compile(
         optimizer=keras.optimizers.Adam(config.learning_rate),
