@@ -4,11 +4,11 @@
     python benchmarks/alignment.py --videos 20 --rounds 5
 
 From 400 videos on emorec uses all cores; h5py and mmsdk use one. Videos are drawn at
-CMU-MOSEI's rates (2.6 words a second, FACET 30 Hz x 35, COVAREP 100 Hz x 74), in files
-that are plain or packed with gzip 9, as the SDK does. Each round runs every program in a
-process of its own, in turn; medians of the seconds inside the process, without imports.
-mmsdk, which takes minutes, has its own number of rounds. The last line is one JSON object
-with the ratios.
+CMU-MOSEI's rates (2.6 words a second, FACET 30 Hz x 35, COVAREP 100 Hz x 74), in
+files plain or packed with gzip 9, as the SDK packs. Each round runs every program in
+a process of its own, in turn; medians of the seconds inside the process, without
+imports. mmsdk takes minutes and has its own number of rounds. The last line is one
+JSON object.
 """
 
 from __future__ import annotations
