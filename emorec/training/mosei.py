@@ -15,7 +15,6 @@ import numpy as np
 
 from emorec.artifacts.runs import RunFolder
 from emorec.errors import MissingExtraError
-from emorec.evaluation import outputs
 from emorec.evaluation.summary import plain, summary
 from emorec.files import digest, whole_file
 from emorec.training import backend, objectives
@@ -307,6 +306,9 @@ def _evaluate(
     say: Say,
 ) -> MoseiResult:
     """Predict validation and test, write every output, and print the main numbers."""
+    # Here, as scikit-learn takes a second to import and training need not wait for it.
+    from emorec.evaluation import outputs
+
     train_mean = _targets(config, data, "train").mean(axis=0)
     paths: list[Path] = []
     scores = {}
