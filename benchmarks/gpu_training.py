@@ -201,10 +201,10 @@ def compare(arguments, layers: int, batch: int, precision: str) -> dict[str, flo
             interpreter = sys.executable
             if program.startswith("pytorch"):
                 interpreter = arguments.torch
-            sizes = f"--layers {layers} --batch {batch} --precision {precision}"
+            sizes = f"--layers {layers} --batch {batch} --steps {arguments.steps}"
+            sizes = f"{sizes} --precision {precision}"
             done = subprocess.run(
-                [interpreter, __file__, "--run", program, *sizes.split()]
-                + ["--steps", str(arguments.steps)],
+                [interpreter, __file__, "--run", program, *sizes.split()],
                 env={**os.environ, "KERAS_BACKEND": "jax"},
                 capture_output=True,
                 text=True,
