@@ -1,11 +1,13 @@
-"""Seconds from ``python main.py`` to the end of the first training step.
+"""How many seconds pass from ``python main.py`` to the end of the first training step.
 
     python benchmarks/start_up.py
+    python benchmarks/start_up.py --rounds 5 --options "-l 3 -b 128"
 
-Cold: in an empty folder, so that the miniature is written and aligned first. Warm: once
-more in the same folder. Beside them what a part of it takes by itself: the bare
-interpreter, ``--help``, ``--dry_run``, and importing the backend. Medians of several
-rounds, one process each. The last line is one JSON object with seconds and ratios.
+Cold: the miniature is to be written and aligned, and Python compiles every module anew.
+Warm: the pickles and the bytecode are there, as for a second run. Each start is a
+process of its own, on both backends in turn; medians of the seconds at which each stage
+was over. The files of a machine that was just switched on are slower still. The last
+line is one JSON object with the medians.
 """
 
 from __future__ import annotations
@@ -20,62 +22,86 @@ import tempfile
 import time
 from pathlib import Path
 
-ROOT = Path(__file__).parents[1]
-# Runs main.py and leaves after the first step.
-FIRST_STEP = """
-import os, sys
-from emorec.training import backend
-backend.choose_backend()  # before Keras is imported
-from emorec.cli.mosei import main
-from emorec.training import fit
-def leave(self, batch, logs=None):
-    os._exit(0)
-fit.Progress.on_train_batch_end = leave
-main(sys.argv[1:])
-"""
-OPTIONS = ["-l", "2", "-n", "128", "-d", "0.2"]
-WAYS = {
-    "interpreter": ["-c", "pass"],
-    "--help": [str(ROOT / "main.py"), "--help"],
-    "--dry_run": [str(ROOT / "main.py"), *OPTIONS, "--dry_run"],
-    "backend's import": ["-c", "import keras"],
-    "first step, cold": ["-c", FIRST_STEP, *OPTIONS],
-    "first step, warm": ["-c", FIRST_STEP, *OPTIONS],
-}
+ROOT = Path(__file__).resolve().parents[1]
+STAGES = ("options read", "data ready", "network built", "first step")
 
 
-def seconds(arguments: list[str], folder: str) -> float:
-    environment = {"PYTHONPATH": str(ROOT), "TF_CPP_MIN_LOG_LEVEL": "3", **os.environ}
-    began = time.perf_counter()
-    done = subprocess.run(
-        [sys.executable, *arguments],
-        cwd=folder,
-        env=environment,
-        capture_output=True,
-        text=True,
-    )
-    taken = time.perf_counter() - began
-    if done.returncode:
-        sys.exit(done.stderr)
-    return taken
+def start(options: list[str]) -> None:
+    """Run the main job in this process up to its first step; print the stages."""
+    began = float(os.environ["EMOREC_BEGAN"])
+    times = {}
+
+    def over(stage):
+        times.setdefault(stage, time.time() - began)
+
+    from emorec.cli.mosei import main
+    from emorec.training import backend, mosei
+
+    over("options read")
+    prepare = backend.prepare
+
+    def prepared(*arguments):
+        over("data ready")
+        name = prepare(*arguments)
+        from emorec.training.fit import Progress
+
+        def on_train_begin(self, logs=None):
+            over("network built")
+
+        def on_train_batch_end(self, batch, logs=None):
+            over("first step")
+            print(json.dumps(times), flush=True)
+            os._exit(0)
+
+        Progress.on_train_begin = on_train_begin
+        Progress.on_train_batch_end = on_train_batch_end
+        return name
+
+    mosei.backend.prepare = prepared
+    main(options)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--options", default="-l 2", help="options of main.py")
     arguments = parser.parse_args()
-    taken: dict[str, list[float]] = {way: [] for way in WAYS}
+    results: dict[str, list[dict[str, float]]] = {}
     for _ in range(arguments.rounds):
-        with tempfile.TemporaryDirectory() as folder:
-            for way, command in WAYS.items():
-                taken[way].append(seconds(command, folder))
-    medians = {way: round(statistics.median(times), 2) for way, times in taken.items()}
-    for way, value in medians.items():
-        print(f"{way:20s} {value:6.2f} s")
-    warm = medians["first step, warm"]
-    ratio = round(warm / medians["backend's import"], 2)
-    print(json.dumps({"seconds": medians, "warm / backend's import": ratio}))
+        for backend in ("tensorflow", "jax"):
+            with tempfile.TemporaryDirectory() as folder:
+                places = f"-df {folder}/data -pf {folder}/pickles -mf {folder}/models"
+                environment = os.environ | {
+                    "KERAS_BACKEND": backend,
+                    "PYTHONPATH": os.pathsep.join(
+                        filter(None, [str(ROOT), os.environ.get("PYTHONPATH")])
+                    ),
+                    "PYTHONPYCACHEPREFIX": f"{folder}/bytecode",
+                    "PYTHONDONTWRITEBYTECODE": "",
+                }
+                for kind in ("cold", "warm"):
+                    environment["EMOREC_BEGAN"] = str(time.time())
+                    command = [sys.executable, __file__, "START"]
+                    command += f"{places} --overwrite {arguments.options}".split()
+                    done = subprocess.run(
+                        command, env=environment, capture_output=True, text=True
+                    )
+                    if done.returncode:
+                        sys.exit(done.stderr)
+                    line = json.loads(done.stdout.splitlines()[-1])
+                    results.setdefault(f"{backend}, {kind}", []).append(line)
+    print(f"{'start':18s}" + "".join(f"{stage:>15s}" for stage in STAGES))
+    medians = {
+        way: {s: round(statistics.median(x[s] for x in lines), 2) for s in STAGES}
+        for way, lines in results.items()
+    }
+    for way, row in medians.items():
+        print(f"{way:18s}" + "".join(f"{row[stage]:15.2f}" for stage in STAGES))
+    print(json.dumps(medians))
 
 
 if __name__ == "__main__":
-    main()
+    if sys.argv[1:2] == ["START"]:
+        start(sys.argv[2:])
+    else:
+        main()

@@ -32,7 +32,6 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Callable
 
 import numpy as np
 
@@ -66,14 +65,9 @@ def draw(count: int, kind: str) -> tuple[np.ndarray, ...]:
     return features, lengths, random.random((count, LABELS), dtype=np.float32)
 
 
-def timed(epoch: Callable[[], None], began: float, count: int) -> dict[str, float]:
-    """Run epochs; return rates of all but the first."""
-    seconds, processor = [], []
-    for _ in range(EPOCHS):
-        wall, used = time.perf_counter(), time.process_time()
-        epoch()
-        seconds.append(time.perf_counter() - wall)
-        processor.append(time.process_time() - used)
+def summary(epochs: list[tuple[float, float]], began: float, count: int) -> dict:
+    """Return rates of all epochs but the first; each is (seconds, CPU seconds)."""
+    seconds, processor = zip(*epochs, strict=True)
     later = statistics.median(seconds[1:])
     return {
         "start_s": time.perf_counter() - began - sum(seconds[1:]) - later,
@@ -126,13 +120,7 @@ def fit(model, began: float, count: int, **data) -> dict[str, float]:
             clocks[-1] = time.perf_counter() - wall, time.process_time() - used
 
     model.fit(epochs=EPOCHS, verbose=0, callbacks=[Clock()], **data)
-    seconds, processor = zip(*clocks, strict=True)
-    later = statistics.median(seconds[1:])
-    return {
-        "start_s": time.perf_counter() - began - sum(seconds[1:]) - later,
-        "samples_per_s": count / later,
-        "cpu_ms": 1e3 * statistics.median(processor[1:]) / count,
-    }
+    return summary(clocks, began, count)
 
 
 def stock_network(num_layers: int, masked: bool):
@@ -240,7 +228,12 @@ def run_pytorch(arguments: argparse.Namespace, began: float) -> dict[str, float]
             loss(output, labels[index]).backward()
             optimizer.step()
 
-    return timed(epoch, began, arguments.samples)
+    epochs = []
+    for _ in range(EPOCHS):
+        wall, used = time.perf_counter(), time.process_time()
+        epoch()
+        epochs.append((time.perf_counter() - wall, time.process_time() - used))
+    return summary(epochs, began, arguments.samples)
 
 
 def sgemm() -> float:
@@ -277,11 +270,10 @@ def compare(arguments: argparse.Namespace, layers: int, batch: int) -> dict:
             interpreter = arguments.torch if program == "pytorch" else sys.executable
             if interpreter is None:
                 continue
+            sizes = f"--layers {layers} --batch {batch} --samples {arguments.samples}"
+            kinds = f"--jit {arguments.jit} --lengths {arguments.lengths}"
             output = subprocess.run(
-                [interpreter, __file__, "--run", program]
-                + ["--layers", str(layers), "--batch", str(batch)]
-                + ["--samples", str(arguments.samples), "--jit", arguments.jit]
-                + ["--lengths", arguments.lengths],
+                [interpreter, __file__, "--run", program, *f"{sizes} {kinds}".split()],
                 env={
                     **os.environ,
                     "KERAS_BACKEND": backend or "",

@@ -55,15 +55,33 @@ class Bidirectional(layers.Bidirectional):
                 scale, shift, factors = affine
                 sequences = sequences * scale + ops.matmul(factors, shift)
             return super().call(sequences, mask=mask, training=training)
-        cells = self.forward_layer.cell, self.backward_layer.cell
-
-        def both(name, join, axis):
-            return join([getattr(cell, name).value for cell in cells], axis)
-
         if mask is None:
             mask = ops.ones(ops.shape(sequences)[:2], "bool")
         mask = ops.cast(mask, "bool")
-        kernel = both("kernel", ops.concatenate, 1)
+        forward, backward = self.forward_layer.cell, self.backward_layer.cell
+        if _runs_at_once():
+            ahead = self._directions([forward], (False,), sequences, mask, affine)[:, 0]
+            back = self._directions([backward], (True,), sequences, mask, affine)[:, 0]
+        else:
+            cells, reverse = [forward, backward], (False, True)
+            hidden = self._directions(cells, reverse, sequences, mask, affine)
+            ahead, back = hidden[:, 0], hidden[:, 1]
+        if self.return_sequences:
+            joined = ops.concatenate([ahead, ops.flip(back, axis=0)], axis=-1)
+            return ops.transpose(joined, (1, 0, 2))
+        # The last real step is the one before the padding.
+        going_on = ops.pad(mask[:, 1:], ((0, 0), (0, 1)))
+        last = ops.logical_and(mask, ops.logical_not(going_on))
+        last = ops.cast(ops.transpose(last), ahead.dtype)[..., None]
+        return ops.concatenate([ops.sum(ahead * last, axis=0), back[-1]], axis=-1)
+
+    def _directions(self, cells, reverse, sequences, mask, affine):
+        """Return the hidden states (T, W, B, U) of the directions of W cells."""
+
+        def joined(name, join, axis):
+            return join([getattr(cell, name).value for cell in cells], axis)
+
+        kernel = joined("kernel", ops.concatenate, 1)
         if affine is None:
             projected = ops.matmul(sequences, kernel)
         else:
@@ -71,22 +89,14 @@ class Bidirectional(layers.Bidirectional):
             scaled, shifted = scale[:, None] * kernel, ops.matmul(shift, kernel)
             projected = ops.matmul(sequences, ops.cast(scaled, self.compute_dtype))
             projected += ops.matmul(factors, ops.cast(shifted, self.compute_dtype))
-        hidden = recurrence(
+        return recurrence(
             projected,
-            both("bias", ops.concatenate, 0),
-            both("recurrent_kernel", ops.stack, 0),
+            joined("bias", ops.concatenate, 0),
+            joined("recurrent_kernel", ops.stack, 0),
             mask,
+            reverse,
             self.jit_compile,
         )
-        ahead, back = hidden[:, 0], hidden[:, 1]
-        if self.return_sequences:
-            joined = ops.concatenate([ahead, ops.flip(back, axis=0)], axis=-1)
-            return ops.transpose(joined, (1, 0, 2))
-        # The last real step is the one before the padding.
-        going_on = ops.pad(mask[:, 1:], ((0, 0), (0, 1)))
-        last = ops.logical_and(mask, ops.logical_not(going_on))
-        last = ops.cast(ops.transpose(last), hidden.dtype)[..., None]
-        return ops.concatenate([ops.sum(ahead * last, axis=0), back[-1]], axis=-1)
 
     def get_config(self):
         """Return the constructor's arguments."""
@@ -100,3 +110,12 @@ def _runs_cudnn() -> bool:
     import tensorflow as tf
 
     return bool(tf.config.list_logical_devices("GPU"))
+
+
+def _runs_at_once() -> bool:
+    """Whether loops of their own for both directions run on a core each.
+
+    TensorFlow runs what is independent at once; a loop of XLA uses one core. Elsewhere
+    one loop for both has half as many steps.
+    """
+    return keras.backend.backend() == "tensorflow" and not _runs_cudnn()

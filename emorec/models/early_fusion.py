@@ -22,6 +22,9 @@ LSTM_UNITS = 64
 class SpreadPresence(layers.Layer):
     """Repeat the presence of each modality over the columns of its features.
 
+    Networks saved before `emorec.models.normalisation` hold it; it is here to load
+    them.
+
     Parameters
     ----------
     widths : sequence of int

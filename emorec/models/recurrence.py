@@ -18,27 +18,30 @@ from keras import ops
 _CLOSED = -1e4
 
 
-def recurrence(projected, bias, recurrent_kernel, mask, compiled: bool):
-    """Run both directions over a batch.
+def recurrence(
+    projected, bias, recurrent_kernel, mask, reverse: tuple[bool, ...], compiled: bool
+):
+    """Run W directions, one or both, over a batch.
 
     Parameters
     ----------
-    projected : (B, T, 8U) float
-        Inputs times kernels: four gates (input, forget, candidate, output) of U units
-        each of the forward direction, then of the backward one.
-    bias : (8U,) float
-    recurrent_kernel : (2, U, 4U) float
+    projected : (B, T, 4WU) float
+        Inputs times kernels: of each direction four gates (input, forget, candidate,
+        output) of U units.
+    bias : (4WU,) float
+    recurrent_kernel : (W, U, 4U) float
     mask : (B, T) bool
         True at real steps, which must come first.
+    reverse : tuple of bool
+        Of each direction, whether it goes from the last step to the first.
     compiled : bool
         Whether XLA compiles the loops on TensorFlow; on JAX they always are.
 
     Returns
     -------
-    (T, 2, B, U) float
+    (T, W, B, U) float
         Hidden states in the order in which each direction computes them, 0 at padded
-        steps: the forward direction from the first step to the last, the backward one
-        from the last to the first.
+        steps.
     """
     forward, backward = _passes(compiled and keras.backend.backend() == "tensorflow")
 
@@ -46,12 +49,12 @@ def recurrence(projected, bias, recurrent_kernel, mask, compiled: bool):
     def run(projected, bias, recurrent_kernel):
         # Else an eager tape of TensorFlow would also differentiate what is inside.
         inputs = map(ops.stop_gradient, (projected, bias, recurrent_kernel))
-        hidden, *kept = forward(*inputs, mask)
+        hidden, *kept = forward(*inputs, mask, reverse)
 
         def gradient(*arguments, upstream=None):
             # Keras: the last argument on TensorFlow and JAX, a keyword elsewhere.
             upstream = arguments[-1] if upstream is None else upstream
-            return backward(upstream, hidden, *kept, recurrent_kernel)
+            return backward(upstream, hidden, kept, recurrent_kernel, reverse)
 
         return hidden, gradient
 
@@ -71,20 +74,17 @@ def _passes(xla: bool) -> tuple[Callable, Callable]:
     )
 
 
-def _forward(projected, bias, recurrent_kernel, mask):
-    """Return the hidden states, and what the way back needs: gates, cells before it."""
-    units = recurrent_kernel.shape[1]
-    padded = ops.cast(ops.logical_not(mask), projected.dtype)[..., None, None]
+def _forward(projected, bias, recurrent_kernel, mask, reverse):
+    """Return the hidden states, and what the way back needs: gates, cells before."""
+    directions, units = recurrent_kernel.shape[:2]
+    real = mask[..., None, None, None]
     closing = ops.cast([_CLOSED, _CLOSED, 0, 0], projected.dtype)
     batch, steps = ops.shape(projected)[0], ops.shape(projected)[1]
-    gates = ops.reshape(projected + bias, (batch, steps, 8, units))
+    gates = ops.reshape(projected + bias, (batch, steps, directions, 4, units))
     # A padded step starts from nothing and leaves nothing, so that the backward
     # direction, which meets the padding first, begins at the last real step.
-    closing = padded * ops.concatenate([closing, closing])[:, None]
-    gates = ops.reshape(
-        ops.where(padded > 0, closing, gates), (batch, steps, 8 * units)
-    )
-    start = ops.zeros((2, batch, units), projected.dtype)
+    gates = ops.reshape(ops.where(real, gates, closing[:, None]), ops.shape(projected))
+    start = ops.zeros((directions, batch, units), projected.dtype)
 
     def step(state, entering):
         hidden, cell = state
@@ -97,12 +97,11 @@ def _forward(projected, bias, recurrent_kernel, mask):
         # Each gate in an array of its own: XLA is slow at parting and joining them.
         return (hidden, after), (hidden, i, f, g, o, cell)
 
-    return _scan(step, (start, start), (_by_direction(gates),), 6 * [units])
+    return _scan(step, (start, start), (_by_direction(gates, reverse),), 6 * [units])
 
 
-def _backward(upstream, hidden, *kept_and_kernel):
+def _backward(upstream, hidden, kept, recurrent_kernel, reverse):
     """Return the gradients of projected inputs, bias and recurrent kernel."""
-    *kept, recurrent_kernel = kept_and_kernel
     transposed = ops.transpose(recurrent_kernel, (0, 2, 1))
     start = ops.zeros_like(hidden[0])
 
@@ -123,33 +122,37 @@ def _backward(upstream, hidden, *kept_and_kernel):
         )
         return (ops.matmul(dz, transposed), dcell * f), (dz,)
 
-    units = hidden.shape[-1]
+    directions, units = recurrent_kernel.shape[:2]
     entering = upstream, *kept
     (dz,) = _scan(step, (start, start), entering, [4 * units], reverse=True)
     drecurrent = ops.stack(
         [
             ops.matmul(
-                ops.transpose(ops.reshape(hidden[:-1, way], (-1, units))),
-                ops.reshape(dz[1:, way], (-1, 4 * units)),
+                ops.transpose(ops.reshape(hidden[:-1, number], (-1, units))),
+                ops.reshape(dz[1:, number], (-1, 4 * units)),
             )
-            for way in (0, 1)
+            for number in range(directions)
         ]
     )
-    dbias = ops.reshape(ops.sum(dz, axis=(0, 2)), (8 * units,))
-    return _by_batch(dz), dbias, drecurrent
+    dbias = ops.reshape(ops.sum(dz, axis=(0, 2)), (-1,))
+    return _by_batch(dz, reverse), dbias, drecurrent
 
 
-def _by_direction(x):
-    """Turn (B, T, 2N) into (T, 2, B, N), the second half from the last step on."""
-    x = ops.transpose(x, (1, 0, 2))
-    ahead, back = ops.split(x, 2, axis=-1)
-    return ops.stack([ahead, ops.flip(back, axis=0)], axis=1)
+def _by_direction(x, reverse):
+    """Turn (B, T, WN) into (T, W, B, N), each direction in its own order of steps."""
+    parts = ops.split(ops.transpose(x, (1, 0, 2)), len(reverse), axis=-1)
+    return ops.stack(_turned(parts, reverse), axis=1)
 
 
-def _by_batch(x):
+def _by_batch(x, reverse):
     """Undo `_by_direction`."""
-    x = ops.concatenate([x[:, 0], ops.flip(x[:, 1], axis=0)], axis=-1)
-    return ops.transpose(x, (1, 0, 2))
+    parts = _turned([x[:, number] for number in range(len(reverse))], reverse)
+    return ops.transpose(ops.concatenate(parts, axis=-1), (1, 0, 2))
+
+
+def _turned(parts, reverse):
+    pairs = zip(parts, reverse, strict=True)
+    return [ops.flip(part, axis=0) if turn else part for part, turn in pairs]
 
 
 def _scan(

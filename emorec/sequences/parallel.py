@@ -6,14 +6,16 @@ import multiprocessing
 import os
 import signal
 import threading
+from collections import deque
 from collections.abc import Iterator, Mapping
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent import futures
+from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from multiprocessing.connection import wait
 from pathlib import Path
 
-from emorec.errors import DataError, shorten
+from emorec.errors import DataError
 from emorec.progress import track
 from emorec.sequences.alignment import (
     AlignedDataset,
@@ -78,9 +80,10 @@ def align_on_cores(
     # Again when another alignment, of newer files, removes the parts under our hands.
     while whole is None:
         missing = {path: part for path, part in parts.items() if not path.is_file()}
-        if spread and missing:
+        if spread and len(missing) > 1:
+            held = (sequences, words, labels)
             state = (paths, words, labels, videos[0])
-            made = _on_processes(missing, min(workers, len(missing)), state)
+            made = _on_processes(missing, min(workers, len(missing)), held, state)
         else:
             made = (
                 _align_part(path, part, sequences, words, labels)
@@ -111,32 +114,54 @@ def _usable_cores() -> int:
 
 
 def _on_processes(
-    missing: dict[Path, list[str]], workers: int, state: tuple
+    missing: dict[Path, list[str]], workers: int, held: tuple, state: tuple
 ) -> Iterator[None]:
+    """Align parts here and, when they have started, on `workers` - 1 processes."""
     # A forked process would share this one's open HDF5 files.
     context = multiprocessing.get_context("spawn")
     others = set(multiprocessing.active_children())
-    with ProcessPoolExecutor(workers, context, _begin, state) as pool:
-        tasks = {
-            pool.submit(_align_held, path, part): part for path, part in missing.items()
-        }
+    with ProcessPoolExecutor(workers - 1, context, _begin, state) as pool:
+        left, waiting = deque(missing.items()), {}
         try:
-            for done in as_completed(tasks):
-                yield done.result()
+            while left or waiting:
+                # One in hand and one in store for each process.
+                while left and len(waiting) < 2 * (workers - 1):
+                    part = left.popleft()
+                    with _interrupts_later():
+                        waiting[pool.submit(_align_held, *part)] = part
+                if left:
+                    _align_part(*left.pop(), *held)
+                    yield
+                else:
+                    futures.wait(waiting, return_when=futures.FIRST_COMPLETED)
+                for task in [task for task in waiting if task.done()]:
+                    task.result()
+                    del waiting[task]
+                    yield
         except BrokenProcessPool as error:
-            open_parts = [part[0] for task, part in tasks.items() if task.exception()]
             raise DataError(
                 "A process of the alignment died: it ran out of memory, or a damaged "
-                "file broke the HDF5 library. It was at work on the videos from "
-                f"{shorten(open_parts[:workers])} on. What is aligned is kept; the "
-                "same command goes on there."
+                "file broke the HDF5 library. It was at work on videos from "
+                f"{next(iter(waiting.values()))[1][0]} on. What is aligned is kept; "
+                "the same command goes on there."
             ) from error
         finally:
-            # After an error nobody waits for what the processes have in hand.
-            pool.shutdown(wait=False, cancel_futures=True)
-            if not all(task.done() for task in tasks):
+            if waiting:  # After an error nobody wants what the processes have in hand.
                 for process in set(multiprocessing.active_children()) - others:
                     process.terminate()
+
+
+@contextmanager
+def _interrupts_later() -> Iterator[None]:
+    """Hold Ctrl-C back; a process that begins meanwhile does not hear it, either."""
+    if not hasattr(signal, "pthread_sigmask"):  # Windows
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _begin(
@@ -145,6 +170,8 @@ def _begin(
     """Open the files in a new process, which ends with the process that began it."""
     # Ctrl-C reaches every process of a terminal; only the first one has to speak.
     signal.signal(signal.SIGINT, signal.SIG_DFL)
+    if hasattr(signal, "pthread_sigmask"):
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGINT])
     threading.Thread(target=_end_with_parent, daemon=True).start()
     sequences = {}
     for name, path in paths.items():
