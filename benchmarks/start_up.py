@@ -70,7 +70,7 @@ def main() -> None:
     for _ in range(arguments.rounds):
         for backend in ("tensorflow", "jax"):
             with tempfile.TemporaryDirectory() as folder:
-                places = f"-df {folder}/data -pf {folder}/pickles -mf {folder}/models"
+                (Path(folder) / "cmu_mosei").mkdir()  # for the miniature
                 environment = os.environ | {
                     "KERAS_BACKEND": backend,
                     "PYTHONPATH": os.pathsep.join(
@@ -81,10 +81,13 @@ def main() -> None:
                 }
                 for kind in ("cold", "warm"):
                     environment["EMOREC_BEGAN"] = str(time.time())
-                    command = [sys.executable, __file__, "START"]
-                    command += f"{places} --overwrite {arguments.options}".split()
+                    script = [sys.executable, str(Path(__file__).resolve()), "START"]
                     done = subprocess.run(
-                        command, env=environment, capture_output=True, text=True
+                        [*script, "--overwrite", *arguments.options.split()],
+                        cwd=folder,
+                        env=environment,
+                        capture_output=True,
+                        text=True,
                     )
                     if done.returncode:
                         sys.exit(done.stderr)

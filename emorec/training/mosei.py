@@ -219,7 +219,6 @@ def _train(
     """Build, fit, and return the model with its best weights."""
     import keras
 
-    from emorec.evaluation import figures
     from emorec.models.early_fusion import early_fusion
     from emorec.training.fit import Progress, fit, write_history
 
@@ -265,6 +264,9 @@ def _train(
     began = time.perf_counter()
     fitted = fit(model, train, valid, config.num_epochs, progress, callbacks)
     seconds = time.perf_counter() - began
+    # After the training, which need not wait for matplotlib to be imported.
+    from emorec.evaluation import figures
+
     write_history(folder.folder / f"history_{config.param_name}.csv", fitted.history)
     figures.save(
         figures.learning_curve(
