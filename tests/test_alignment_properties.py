@@ -187,8 +187,8 @@ def test_processes_align_hard_rows_as_one_does(tmp_path, monkeypatch):
         sequences[name] = open_sequence(path)
     expected = align(sequences, WORDS, LABELS)
     monkeypatch.setattr(parallel, "_WORTH_IT", 2)
-    monkeypatch.setattr(parallel, "_CHUNK", 3)
-    received = parallel.align_on_cores(sequences, WORDS, LABELS, workers=2)
+    monkeypatch.setattr(parallel, "_PART", 3)
+    received = parallel.align_on_cores(sequences, WORDS, LABELS, tmp_path / "parts", 2)
     assert received.dropped == expected.dropped
     for name, entries in expected.sequences.items():
         assert len(entries) > 100
