@@ -8,21 +8,13 @@ the digests of someone else's copy.
 from __future__ import annotations
 
 import hashlib
-import os
 import re
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from emorec.errors import DataError
-from emorec.files import read_json, write_json
+from emorec.files import exclusive, read_json, write_json
 from emorec.progress import bytes_bar
-
-try:
-    import fcntl
-except ImportError:  # Windows; there, nothing keeps two downloads apart
-    fcntl = None
 
 FILE_NAME = "checksums.json"
 _HEX = re.compile(r"[0-9a-f]{64}")
@@ -98,52 +90,6 @@ def recorded(folder: Path) -> dict[str, dict[str, Any]]:
 
 def record(folder: Path, name: str, entry: dict[str, Any]) -> None:
     """Add a file to the folder's record; other processes' entries stay."""
-    with locked(folder / f"{FILE_NAME}.lock", wait=True):
+    with exclusive(folder / f"{FILE_NAME}.lock"):
         content = recorded(folder) | {name: entry}
         write_json(folder / FILE_NAME, dict(sorted(content.items())))
-
-
-@contextmanager
-def locked(path: Path, wait: bool = False) -> Iterator[None]:
-    """Hold a lock that ends with the process, however it ends.
-
-    Raises
-    ------
-    DataError
-        When another process holds it and `wait` is off, or the folder cannot be
-        written.
-    """
-    if fcntl is None:
-        yield
-        return
-    while True:
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            handle = os.open(path, os.O_CREAT | os.O_RDWR, 0o666)
-        except OSError as error:
-            raise DataError(
-                f"{path.parent}: cannot be written ({error.strerror}). Choose a folder "
-                "that you may write to."
-            ) from error
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
-        except BlockingIOError:
-            os.close(handle)
-            raise DataError(
-                f"{path.with_suffix('')}: another emorec is fetching this file. Let "
-                "it finish, or stop it and start again; nothing was changed."
-            ) from None
-        except OSError:
-            pass  # a file system without locks
-        try:
-            # The holder before may have removed the file between the two calls.
-            if os.stat(path).st_ino == os.fstat(handle).st_ino:
-                break
-        except FileNotFoundError:
-            pass
-        os.close(handle)
-    try:
-        yield
-    finally:
-        path.unlink(missing_ok=True)
-        os.close(handle)

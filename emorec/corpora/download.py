@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 
 from emorec.corpora import folds as fold_lists
 from emorec.corpora import mosei
-from emorec.corpora.checksums import locked, read_checksums, record, recorded, sha256_of
+from emorec.corpora.checksums import read_checksums, record, recorded, sha256_of
 from emorec.corpora.server import UnreachableError
 from emorec.corpora.transfer import (
     Patience,
@@ -23,7 +23,8 @@ from emorec.corpora.transfer import (
     forget,
     part_of,
 )
-from emorec.errors import DataError
+from emorec.errors import BusyError, DataError
+from emorec.files import exclusive
 from emorec.sequences.csd import open_sequence
 
 SERVER = "http://immortal.multicomp.cs.cmu.edu/CMU-MOSEI"
@@ -138,7 +139,7 @@ def download(
                 _fetch_folds(item, tries, say)
             else:
                 _fetch_sequence(item, tries, say, expected.get(item.path.name))
-        except DataError as error:
+        except (BusyError, DataError) as error:
             if isinstance(error, UnreachableError):
                 unreachable.add(host)
             failures.append(str(error))
@@ -159,7 +160,11 @@ def _fetch_sequence(
     if path.is_file():
         _check_present(path, say, expected)
         return
-    with locked(path.with_name(path.name + ".lock")):
+    busy = (
+        f"{path}: another emorec is fetching this file. Let it finish, or stop it and "
+        "start again; nothing was changed."
+    )
+    with exclusive(path.with_name(path.name + ".lock"), busy):
         if path.is_file():  # another process was faster
             _check_present(path, say, expected)
             return

@@ -7,7 +7,6 @@ the server said of the file, so that the rest of another file is never glued to 
 
 from __future__ import annotations
 
-import errno
 import http.client
 import re
 import shutil
@@ -262,11 +261,10 @@ def _write(file: BinaryIO, chunk: bytes, path: Path) -> None:
         while view:
             view = view[file.write(view) :]
     except OSError as error:
-        full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-        advice = "make room" if full else "check the disk"
         raise DataError(
             f"{path}: cannot be written on ({error.strerror}); {file.tell():,} bytes "
-            f"are kept. Please {advice}; the same command goes on from there."
+            "are kept. Please make room, or check the disk; the same command goes on "
+            "from there."
         ) from error
 
 
