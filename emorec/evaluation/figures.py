@@ -84,7 +84,10 @@ def confusion_figure(
 
 
 def learning_curve(
-    history: Mapping[str, Sequence[float]], best_epoch: int, title: str
+    history: Mapping[str, Sequence[float]],
+    best_epoch: int,
+    title: str,
+    accuracy: str = "presence accuracy",
 ) -> Figure:
     """Draw the loss (and the accuracy, if any) over epochs.
 
@@ -96,11 +99,13 @@ def learning_curve(
         The epoch whose weights are kept, counted from 0.
     title : str
         Says model and data.
+    accuracy : str
+        What ``acc`` is.
     """
     names = [name for name in ("loss", "acc") if name in history]
     figure = Figure(figsize=(4.6 * len(names), 3.4), layout="tight")
     grid = figure.subplots(1, len(names), squeeze=False)[0]
-    words = {"loss": "loss", "acc": "presence accuracy"}
+    words = {"loss": "loss", "acc": accuracy}
     for axes, name in zip(grid, names, strict=True):
         epochs = np.arange(1, len(history[name]) + 1)
         axes.plot(epochs, history[name], color=BLUE, label="train")

@@ -129,6 +129,17 @@ def compilation(jit: str) -> tuple[bool | str, bool | str]:
     return {"auto": ("auto", "auto"), "on": (False, True), "off": ("auto", False)}[jit]
 
 
+def compilation_of_convolutions(jit: str) -> bool | str:
+    """Decide whether XLA compiles a convolutional network: for ``Model.compile``.
+
+    On TensorFlow and a CPU its convolutions run at half the speed of TensorFlow's own
+    (benchmarks/compile_modes.py), so auto leaves it off there.
+    """
+    if jit != "auto":
+        return jit == "on"
+    return "auto" if choose_backend() == "jax" or devices() else False
+
+
 def strategy(gpus: int, batch_size: int) -> AbstractContextManager:
     """Return the scope in which a model is built for several GPUs of one host.
 

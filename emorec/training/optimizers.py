@@ -1,0 +1,126 @@
+"""Stochastic gradient descent with weight decay in the gradient and rates per group."""
+
+from __future__ import annotations
+
+import keras
+import numpy as np
+from keras import ops
+
+from emorec.errors import SpecError
+from emorec.training.face_config import SCHEDULES
+
+# Schedule -> share of the epochs -> factor on the rate from there on.
+_FALLS = {"steps": {1 / 3: 0.1, 2 / 3: 0.01}, "halved": {0.2: 0.5, 0.4: 0.1}}
+
+
+@keras.saving.register_keras_serializable("emorec")
+class GroupedSGD(keras.optimizers.SGD):
+    """SGD as MatConvNet and Caffe do it.
+
+    Keras' own weight decay acts beside the gradient and so escapes the momentum; here
+    it is part of the gradient, as in the programs whose rates are published.
+
+    Parameters
+    ----------
+    learning_rate : float or schedule
+        Rate of the head.
+    momentum : float
+        Of the velocity.
+    decay : float
+        L2 weight decay of every trainable variable.
+    backbone_rate : float
+        Factor on the rate of all variables but those of `head`.
+    head : str
+        The first part of the head's variables' paths.
+    **kwargs
+        Those of `keras.optimizers.SGD`.
+    """
+
+    def __init__(
+        self,
+        learning_rate=0.01,
+        momentum: float = 0.9,
+        decay: float = 0.0,
+        backbone_rate: float = 1.0,
+        head: str = "classifier",
+        **kwargs,
+    ) -> None:
+        super().__init__(learning_rate, momentum=momentum, **kwargs)
+        self.decay = decay
+        self.backbone_rate = backbone_rate
+        self.head = head
+
+    def update_step(self, gradient, variable, learning_rate):
+        """Move one variable."""
+        # On TensorFlow this is its own variable, without the path.
+        path = self._trainable_variables[self._get_variable_index(variable)].path
+        if self.backbone_rate != 1 and path.split("/")[0] != self.head:
+            learning_rate = learning_rate * self.backbone_rate
+        if self.decay:
+            pull = ops.multiply(variable, ops.cast(self.decay, variable.dtype))
+            gradient = ops.add(ops.cast(gradient, variable.dtype), pull)
+        super().update_step(gradient, variable, learning_rate)
+
+    def get_config(self):
+        """Return the constructor's arguments."""
+        own = ("decay", "backbone_rate", "head")
+        return super().get_config() | {name: getattr(self, name) for name in own}
+
+
+@keras.saving.register_keras_serializable("emorec")
+class Schedule(keras.optimizers.schedules.LearningRateSchedule):
+    """A learning rate over epochs, told per step.
+
+    Parameters
+    ----------
+    kind : {"constant", "steps", "halved", "cosine"}
+        ``steps`` divides the rate by ten after each third of the epochs (Albanie et
+        al., 2018); ``halved`` halves it after a fifth and leaves a tenth after two
+        fifths (Barsoum et al., 2016); ``cosine`` lets it fall to 0 along half a cosine.
+    rate : float
+        The first rate.
+    epochs, steps : int
+        Epochs of the training, steps of an epoch.
+    warmup : float
+        Epochs over which the rate rises from 0, part of `epochs`.
+
+    Raises
+    ------
+    SpecError
+        When there is no such schedule, or the warm-up is not shorter than the training.
+    """
+
+    def __init__(
+        self, kind: str, rate: float, epochs: int, steps: int, warmup: float = 0.0
+    ) -> None:
+        if kind not in SCHEDULES:
+            raise SpecError(
+                f"--schedule {kind}: expected one of {', '.join(SCHEDULES)}."
+            )
+        if not 0 <= warmup < epochs:
+            raise SpecError(
+                f"--warmup {warmup}: expected fewer than the {epochs} epochs."
+            )
+        self.kind, self.rate, self.warmup = kind, rate, warmup
+        self.epochs, self.steps = epochs, steps
+
+    def __call__(self, step):
+        """Return the rate of a step, counted from 0."""
+        epoch = ops.cast(step, "float32") / self.steps
+        rate = ops.full_like(epoch, self.rate)
+        if self.kind == "cosine":
+            share = (epoch - self.warmup) / (self.epochs - self.warmup)
+            share = ops.clip(share, 0.0, 1.0)
+            rate = rate * 0.5 * (1 + ops.cos(np.pi * share))
+        for share, factor in _FALLS.get(self.kind, {}).items():
+            # Half a step keeps the comparison off its edge.
+            later = epoch + 0.5 / self.steps >= share * self.epochs
+            rate = ops.where(later, self.rate * factor, rate)
+        if self.warmup:
+            rate = rate * ops.clip((epoch + 1 / self.steps) / self.warmup, 0.0, 1.0)
+        return rate
+
+    def get_config(self):
+        """Return the constructor's arguments."""
+        names = ("kind", "rate", "epochs", "steps", "warmup")
+        return {name: getattr(self, name) for name in names}
