@@ -1,4 +1,4 @@
-"""The weights and inputs of the reference face networks, made by the rule of golden/."""
+"""Weights and inputs of the reference face networks, made by the rule of golden/."""
 
 import json
 import zlib
@@ -31,9 +31,7 @@ def ferplus_tensors(golden_dir, name):
     return {
         key: np.zeros((), np.int64)
         if kinds[key] == "zero"
-        else drawn(
-            key, shapes[key], meaning.get(kinds[key]), np.prod(shapes[key][1:])
-        )
+        else drawn(key, shapes[key], meaning.get(kinds[key]), np.prod(shapes[key][1:]))
         for key in names
     }
 
