@@ -5,7 +5,6 @@ What the names mean to a network is `emorec.models.face_weights`' business.
 
 from __future__ import annotations
 
-import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -66,11 +65,13 @@ def read_weights(path: str | Path) -> dict[str, np.ndarray]:
 
 def _read_npz(path: Path) -> dict[str, np.ndarray]:
     try:
-        with np.load(path, allow_pickle=False) as file:
-            if not isinstance(file, np.lib.npyio.NpzFile):
-                raise ValueError("a single array without a name")
-            return {name: file[name] for name in file.files}
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+        # NumPy leaves a damaged file open that it has opened itself.
+        with path.open("rb") as file:
+            content = np.load(file, allow_pickle=False)
+            if isinstance(content, np.ndarray):
+                raise ValueError("it is one array without a name")
+            return {name: content[name] for name in content.files}
+    except Exception as error:  # damage shows as nearly any error
         raise DataError(f"{path}: expected arrays of NumPy, but {error}.") from error
 
 
