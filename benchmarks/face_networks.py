@@ -1,10 +1,12 @@
-"""How fast the face networks train: emorec under XLA, and an equal network of PyTorch.
+r"""How fast the face networks train: emorec under XLA, and an equal network of PyTorch.
 
     PYTHONPATH=. python benchmarks/face_networks.py --peak 989 --torch python
     PYTHONPATH=. KERAS_BACKEND=jax python benchmarks/face_networks.py --batch 64 256
-    PYTHONPATH=. python benchmarks/face_networks.py --size 32 --batch 2 --steps 2
+    PYTHONPATH=. python benchmarks/face_networks.py --size 32 --batch 2 --steps 2 \
+        --network resnet50 --precision float32 --programs emorec pytorch
 
-The last runs on a CPU in a minute. emorec runs on the backend that KERAS_BACKEND names.
+The last runs on a CPU in minutes, which go into compiling. emorec runs on the backend
+that KERAS_BACKEND names.
 Programs:
 
     emorec             emorec's network and a step of its own, compiled by XLA
