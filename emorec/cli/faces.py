@@ -38,6 +38,11 @@ _OPTIONS: dict[str, tuple[Any, str]] = {
     "jit": (str, "auto, on or off: XLA"),
     "precision": (str, "float32 or mixed_bfloat16"),
 }
+_SWITCHES = {
+    "partial": "load what fits although something of the weights does not",
+    "dedup": "train and validate on no image that a later split has",
+    "literal_dropout": "drop where the program of Albanie et al. does",
+}
 
 
 def add_commands(parser: argparse.ArgumentParser) -> None:
@@ -64,12 +69,10 @@ def add_commands(parser: argparse.ArgumentParser) -> None:
         train_parser.add_argument(
             f"--{name}", type=kind, default=argparse.SUPPRESS, help=text
         )
-    train_parser.add_argument(
-        "--dedup",
-        action="store_true",
-        default=argparse.SUPPRESS,
-        help="train and validate on no image that a later split has",
-    )
+    for name, text in _SWITCHES.items():
+        train_parser.add_argument(
+            f"--{name}", action="store_true", default=argparse.SUPPRESS, help=text
+        )
     train_parser.set_defaults(run=train)
 
     evaluate_parser = commands.add_parser(
@@ -149,7 +152,7 @@ def train(arguments: argparse.Namespace) -> int:
     """Train one network and evaluate it."""
     from emorec.training.face_config import from_preset
 
-    names = (*_OPTIONS, "dedup")
+    names = (*_OPTIONS, *_SWITCHES)
     given = {k: v for k, v in vars(arguments).items() if k in names}
     config = from_preset(arguments.preset, given)
     data, drawn = _data(arguments.folder)
@@ -170,7 +173,7 @@ def evaluate(arguments: argparse.Namespace) -> int:
     from emorec.training import face_runs
 
     output = Path(arguments.output)
-    networks = face_runs.find(arguments.models, output)
+    networks = face_runs.find(arguments.models, output, say)
     data, _ = _data(arguments.folder)
     suffix = "_flip" if arguments.flip else ""
     results = []
@@ -198,7 +201,7 @@ def benchmark(arguments: argparse.Namespace) -> int:
     from emorec.training import face_runs
 
     output = Path(arguments.output)
-    networks = face_runs.find(arguments.models, output)
+    networks = face_runs.find(arguments.models, output, say)
     data, _ = _data(arguments.folder)
     mode, refresh = arguments.label_mode, arguments.refresh
     face_runs.benchmark(networks, data, output, mode, refresh, say)

@@ -191,7 +191,7 @@ def write_results(
     true, probabilities, _ = result.labelled("test", mode)
     schema = FERPLUS_VOTES if mode == "full" else FERPLUS
     counts = confusion(true, probabilities, schema)
-    title = f"{name}: test of {result.dataset}, {mode}, {len(true):,} faces"
+    title = f"{name}\ntest of {result.dataset}\n{mode}, {len(true):,} faces"
     path = folder.folder / f"conf_matrix_{name}.csv"
     frame = pd.DataFrame(counts, columns=list(schema.labels))
     frame.insert(0, "true", schema.labels)

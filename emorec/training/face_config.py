@@ -36,6 +36,8 @@ class FacesConfig:
         Factor on the rate of all layers but the classifier; 1 where nothing is loaded.
     dropout_rate : float
         Before the classifier.
+    literal_dropout : bool
+        Where Albanie et al.'s program drops instead, in resnet50 and senet50.
     augment, erase, jitter, mixup
         See `emorec.batches.augmentation.Augmentation`.
     label_smoothing : float
@@ -48,6 +50,8 @@ class FacesConfig:
     weights, weights_sha256, head : str
         Weights to begin with: a path or URL, its digest; what becomes of their
         classifier, ``keep`` or ``replace``.
+    partial : bool
+        Load what fits although something of the weights does not.
     geometry : str
         ``caffe`` or ``keras``, of resnet50 and senet50.
     seed, jit, precision
@@ -67,6 +71,7 @@ class FacesConfig:
     weight_decay: float = 5e-4
     finetune_lr: float = 1.0
     dropout_rate: float = 0.5
+    literal_dropout: bool = False
     augment: str = "albanie"
     erase: float = 0.0
     jitter: float = 0.0
@@ -77,6 +82,7 @@ class FacesConfig:
     weights: str = ""
     weights_sha256: str = ""
     head: str = "replace"
+    partial: bool = False
     geometry: str = "caffe"
     seed: int = 0
     jit: str = "auto"

@@ -48,7 +48,7 @@ class FaceNetwork:
     load: Callable[[], tuple[keras.Model, Spec]]
 
 
-def find(names: Sequence[str], folder: Path) -> list[FaceNetwork]:
+def find(names: Sequence[str], folder: Path, say: Say) -> list[FaceNetwork]:
     """Find networks: runs by name or path, or published weights as ``NETWORK=FILE``.
 
     Parameters
@@ -57,6 +57,8 @@ def find(names: Sequence[str], folder: Path) -> list[FaceNetwork]:
         Without any, all finished runs of the folder.
     folder : Path
         Where runs lie.
+    say : callable
+        Receives what is told of loaded weights.
 
     Raises
     ------
@@ -70,16 +72,16 @@ def find(names: Sequence[str], folder: Path) -> list[FaceNetwork]:
     ]
     if not (names or there):
         raise SpecError(f"{folder}: no finished run. Train one: emorec faces train.")
-    return [_find(name, folder, there) for name in names or there]
+    return [_find(name, folder, there, say) for name in names or there]
 
 
-def _find(name: str, folder: Path, there: list[str]) -> FaceNetwork:
+def _find(name: str, folder: Path, there: list[str], say: Say) -> FaceNetwork:
     network, equals, file = name.partition("=")
     if equals:
         return FaceNetwork(
             f"{network}-{Path(file).stem}",
             [Path(file)] if Path(file).is_file() else [],
-            lambda: published(network, file),
+            lambda: published(network, file, say),
         )
     path = Path(name)
     if path.suffix in (".keras", ".json"):
@@ -99,7 +101,7 @@ def _find(name: str, folder: Path, there: list[str]) -> FaceNetwork:
     return FaceNetwork(name, files, load)
 
 
-def published(network: str, weights: str) -> tuple[keras.Model, Spec]:
+def published(network: str, weights: str, say: Say) -> tuple[keras.Model, Spec]:
     """Build a network with published weights for the eight emotions of FER+.
 
     Their files do not name the classes; the order is that of FER+'s own columns, as
@@ -112,7 +114,7 @@ def published(network: str, weights: str) -> tuple[keras.Model, Spec]:
     backend.prepare(config.seed)
     from emorec.batches.images import ImageInput
 
-    model, (mean, scale) = build(config, len(FERPLUS))
+    model, (mean, scale) = build(config, len(FERPLUS), say)
     spec = Spec(
         schema=FERPLUS,
         modalities=(Modality("image", "grey faces", len(mean)),),

@@ -138,7 +138,7 @@ def evaluate(
     return scores
 
 
-def build(config: FacesConfig, num_outputs: int) -> tuple[keras.Model, Any]:
+def build(config: FacesConfig, num_outputs: int, say: Say) -> tuple[keras.Model, Any]:
     """Build the network of a configuration; return it and its fixed normalisation.
 
     The second is (mean per channel, scale), or None where the training faces decide.
@@ -148,22 +148,30 @@ def build(config: FacesConfig, num_outputs: int) -> tuple[keras.Model, Any]:
 
         network = getattr(face_networks, config.network)
         return network(num_outputs, config.dropout_rate), None
-    from emorec.models.face_weights import load_weights
-    from emorec.models.resnet50 import MEAN_RGB, resnet50, senet50
+    from emorec.models.resnet50 import MEAN_RGB, geometry_of, resnet50, senet50
+    from emorec.training.pretrained import load_pretrained
 
     network = {"resnet50": resnet50, "senet50": senet50}[config.network]
     model = network(
-        num_outputs, geometry=config.geometry, dropout_rate=config.dropout_rate
+        num_labels=num_outputs,
+        geometry=config.geometry,
+        dropout=config.dropout_rate,
+        literal_dropout=config.literal_dropout,
+        seed=config.seed,
+        # Weights that are replaced need not be drawn.
+        initializer="zeros" if config.weights else "he_normal",
     )
-    mean = MEAN_RGB if config.geometry == "caffe" else MEAN_RGB[::-1]
+    mean = MEAN_RGB[::-1] if geometry_of(config.geometry).bgr else MEAN_RGB
     if config.weights:
-        load_weights(
+        report = load_pretrained(
             model,
             config.weights,
             sha256=config.weights_sha256 or None,
-            head=config.head,
+            head="load" if config.head == "keep" else "replace",
+            partial=config.partial,
             seed=config.seed,
         )
+        say(f"{config.weights}: {report}.")
     return model, (mean, 1.0)
 
 
@@ -184,7 +192,7 @@ def _train(
     if config.dedup:
         corpus = corpus.only(without_repeated(corpus))
     train_labels = label(corpus.votes, config.label_mode)
-    model, fixed = build(config, len(train_labels.schema))
+    model, fixed = build(config, len(train_labels.schema), say)
     kept = train_labels.kept & (corpus.split == "train")
     if not kept.any():
         raise DataError(
@@ -228,7 +236,7 @@ def _train(
         figures.learning_curve(
             fitted.history,
             fitted.best_epoch,
-            f"{folder.param_name} on {data.dataset}",
+            f"{folder.param_name}\non {data.dataset}",
             f"accuracy ({config.label_mode}; {config.evaluation_mode})",
         ),
         folder.folder / f"learning_curve_{folder.param_name}.png",
