@@ -18,10 +18,13 @@ from PIL import Image, ImageOps
 from emorec.errors import DataError, MissingExtraError
 
 RATE, EVERY = 25.0, 6
-VIDEO_SUFFIXES = frozenset(
-    ".3gp .avi .flv .m4v .mkv .mov .mp4 .mpeg .mpg .ogv .ts .webm .wmv".split()
-)
-IMAGE_SUFFIXES = frozenset(".jpg .jpeg .png".split())
+# fmt: off
+VIDEO_SUFFIXES = frozenset((
+    ".3gp", ".avi", ".flv", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".ogv",
+    ".ts", ".webm", ".wmv",
+))
+# fmt: on
+IMAGE_SUFFIXES = frozenset((".jpg", ".jpeg", ".png"))
 
 # A longer pause between two frames is a damaged time stamp, not a still picture.
 _LONGEST_PAUSE = 600.0

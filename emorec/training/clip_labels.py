@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import time
-from collections import defaultdict
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +11,8 @@ import numpy as np
 
 from emorec.errors import DataError, SpecError
 from emorec.features import faces, tracking, video
+from emorec.features.thumbnails import Thumbnails
+from emorec.progress import Stopwatch
 
 # (n, S, S) uint8 grey crops -> (n, K) scores before the softmax.
 Network = Callable[[np.ndarray], np.ndarray]
@@ -37,6 +36,8 @@ class LabelSettings:
         Faces are looked for on each so-maniest frame taken; see `tracking.follow`.
     confidence : float
         Least confidence of a face.
+    min_face : int
+        Smallest face in pixels that is looked for; see `faces.mtcnn_detector`.
     scale : float
         Enlarges the squares that are cut out; see `faces.crop`.
     faces : {"auto", "detect", "given"}
@@ -51,6 +52,7 @@ class LabelSettings:
     every: int = video.EVERY
     detect_every: int = tracking.DETECT_EVERY
     confidence: float = faces.CONFIDENCE
+    min_face: int = 40
     scale: float = 1.0
     faces: str = "auto"
     tracks: str = "main"
@@ -100,69 +102,6 @@ class ClipLabels:
     boxes: np.ndarray
     tracks: np.ndarray
     frames: int
-
-
-@dataclass
-class Stopwatch:
-    """Seconds and frames of each stage, summed over clips."""
-
-    seconds: dict[str, float] = field(default_factory=lambda: defaultdict(float))
-    frames: dict[str, int] = field(default_factory=lambda: defaultdict(int))
-
-    @contextmanager
-    def time(self, stage: str, frames: int) -> Iterator[None]:
-        """Add the duration of the block to a stage."""
-        start = time.perf_counter()
-        try:
-            yield
-        finally:
-            self.seconds[stage] += time.perf_counter() - start
-            self.frames[stage] += frames
-
-    def each(self, stage: str, items: Iterator) -> Iterator:
-        """Yield `items`, and count the time until each of them comes."""
-        while True:
-            start = time.perf_counter()
-            item = next(items, None)
-            self.seconds[stage] += time.perf_counter() - start
-            if item is None:
-                return
-            self.frames[stage] += 1
-            yield item
-
-    def per_second(self) -> dict[str, float]:
-        """Return frames a second of each stage that ran."""
-        return {
-            stage: count / max(self.seconds[stage], 1e-9)
-            for stage, count in self.frames.items()
-            if count
-        }
-
-
-class Thumbnails:
-    """A few crops of each track, evenly spread over a clip of unknown length."""
-
-    def __init__(self, most: int = 12) -> None:
-        self.most = most
-        self.rows: dict[int, np.ndarray] = {}
-        self._steps: dict[int, int] = defaultdict(lambda: 1)
-        self._kept: dict[int, list[int]] = defaultdict(list)
-        self._seen: dict[int, int] = defaultdict(int)
-
-    def add(self, row: int, track: int, crop: np.ndarray) -> None:
-        """Offer the crop of a row; every second one goes when there are too many."""
-        number = self._seen[track]
-        self._seen[track] += 1
-        if number % self._steps[track]:
-            return
-        self.rows[row] = crop
-        kept = self._kept[track]
-        kept.append(row)
-        if len(kept) > self.most:
-            for other in kept[1::2]:
-                del self.rows[other]
-            self._kept[track] = kept[::2]
-            self._steps[track] *= 2
 
 
 def label_clip(
@@ -271,7 +210,8 @@ def _faces(
     detector = detect()
 
     def timed(images: list[np.ndarray]) -> list[np.ndarray]:
-        with watch.time("detection", len(images)):
+        # Of tracking, each frame taken has its share of this time.
+        with watch.time("tracking", 0), watch.time("detection", len(images)):
             return detector(images)
 
     followed = tracking.follow(
