@@ -105,7 +105,8 @@ def load_arrays(path: Path, names: Sequence[str]) -> dict[str, np.ndarray]:
         When the file or an array is missing or damaged.
     """
     try:
-        with np.load(path, allow_pickle=False) as content:
+        # numpy leaves a damaged file open that it opened itself.
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as content:
             missing = [name for name in names if name not in content.files]
             if missing:
                 raise DataError(f"{path}: has no array {shorten(missing)}.")

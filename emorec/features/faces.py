@@ -143,21 +143,7 @@ def crop(
     DataError
         When the square lies outside the image altogether.
     """
-    height, width = image.shape[:2]
-    x1, y1, x2, y2 = square(box, scale)
-    left, top = int(np.floor(x1)), int(np.floor(y1))
-    right, bottom = int(np.ceil(x2)), int(np.ceil(y2))
-    if right <= 0 or bottom <= 0 or left >= width or top >= height:
-        raise DataError(
-            f"The box {np.round([x1, y1, x2, y2], 1).tolist()} lies outside the image "
-            f"of {width} x {height}."
-        )
-    columns = np.clip(np.arange(left, right), 0, width - 1)
-    rows = np.clip(np.arange(top, bottom), 0, height - 1)
-    part = image[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
-    part = part[rows - rows[0]][:, columns - columns[0]]
-    inner = (x1 - left, y1 - top, x2 - left, y2 - top)
-    return grey(_resize(part, size, size, inner))
+    return _cut(image, square(box, scale), size)
 
 
 def central_crop(
@@ -179,8 +165,7 @@ def central_crop(
     (size, size) uint8
         Grey, resized bilinearly.
     """
-    box = central_box(image, enlarged)
-    return grey(_resize(image, size, size, tuple(box)))
+    return _cut(image, central_box(image, enlarged), size)
 
 
 def central_box(image: np.ndarray, enlarged: float = ENLARGED) -> np.ndarray:
@@ -199,6 +184,27 @@ def touches(image: np.ndarray, box: Sequence[float]) -> bool:
 def grey(image: np.ndarray) -> np.ndarray:
     """Turn (..., 3) uint8 RGB to (...) uint8 with the weights of ITU-R BT.601."""
     return np.rint(image @ _GREY).clip(0, 255).astype(np.uint8)
+
+
+def _cut(image: np.ndarray, box: np.ndarray, size: int) -> np.ndarray:
+    """Cut a box out, make it (size, size) and grey."""
+    height, width = image.shape[:2]
+    x1, y1, x2, y2 = box
+    if not touches(image, box):
+        raise DataError(
+            f"The box {np.round(box, 1).tolist()} lies outside the image of {width} x "
+            f"{height}."
+        )
+    # The least whole pixels: resizing would let in what lies around.
+    left, top = int(np.floor(x1 + 1e-6)), int(np.floor(y1 + 1e-6))
+    right, bottom = int(np.ceil(x2 - 1e-6)), int(np.ceil(y2 - 1e-6))
+    columns = np.arange(left, max(right, left + 1)).clip(0, width - 1)
+    rows = np.arange(top, max(bottom, top + 1)).clip(0, height - 1)
+    part = image[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
+    part = part[rows - rows[0]][:, columns - columns[0]]
+    inner = np.array([x1 - left, y1 - top, x2 - left, y2 - top])
+    inner = inner.clip(0, [len(columns), len(rows)] * 2)
+    return grey(_resize(part, size, size, tuple(inner)))
 
 
 def _resize(
