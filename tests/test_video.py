@@ -1,6 +1,8 @@
 """Frames come on a grid in time, upright, one at a time; bad files say why."""
 
+import sys
 from itertools import islice
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -9,7 +11,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from emorec.corpora.clips import find_clips
-from emorec.errors import DataError
+from emorec.errors import DataError, MissingExtraError
 from emorec.features.video import read_frames, sample
 from tests.video_files import picture, write_sound, write_video
 
@@ -156,6 +158,38 @@ def test_a_video_that_is_cut_off_is_refused(tmp_path):
     assert len(list(read_frames(path))) == 42
     cut(path, 0.5)
     with pytest.raises(DataError, match=r"cut off|damaged"):
+        list(read_frames(path))
+
+
+@pytest.mark.parametrize("suffix", ["mp4", "mkv", "avi", "mpg"])
+def test_damaged_bytes_give_frames_or_a_reason(tmp_path, suffix):
+    content = write_video(tmp_path / f"whole.{suffix}", ramp(30)).read_bytes()
+    path = tmp_path / f"damaged.{suffix}"
+    random = np.random.default_rng(0)
+    for _ in range(25):
+        damaged = bytearray(content)
+        for place in random.integers(0, len(content), 30):
+            damaged[place] = random.integers(256)
+        path.write_bytes(damaged)
+        try:
+            for time, image in islice(read_frames(path), 1000):
+                assert time >= 0
+                assert image.shape[-1] == 3
+        except DataError as error:
+            assert str(path) in str(error)
+
+
+def test_a_name_is_never_an_address(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    path = write_video("whole.mp4", ramp(5))
+    Path(path).rename("concat:x.mp4")
+    assert len(list(read_frames("concat:x.mp4"))) == 1
+
+
+def test_without_a_decoder_the_extra_is_named(tmp_path, monkeypatch):
+    path = write_video(tmp_path / "a.mp4", ramp(5))
+    monkeypatch.setitem(sys.modules, "av", None)
+    with pytest.raises(MissingExtraError, match=r"emorec\[faces\]"):
         list(read_frames(path))
 
 

@@ -2,11 +2,11 @@
 
 Finding faces costs far more than decoding, so it runs on every n-th sampled frame
 only. Where the faces of two such key frames agree one to one (their boxes overlap by
-half or more), the boxes of the frames between are interpolated linearly. Where they do
-not - a cut, a face that comes, goes or moves fast - the frames between are looked at
-one by one. So a still talker costs one detection in n frames and a cut is still found
-on its own frame. What happens between two agreeing key frames stays unseen: a nod
-there and back, or another face shown for less than the time between them.
+seven tenths or more), the boxes of the frames between are interpolated linearly. Where
+they do not - a cut, a face that comes, goes or moves fast - the frames between are
+looked at one by one. So a still talker costs one detection in n frames and a cut is
+found on its own frame. What happens between two agreeing key frames stays unseen: a
+nod there and back, or another face shown for less than the time between them.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ DETECT_EVERY = 4
 
 # Overlap (intersection over union) from which two boxes are one face: in neighbouring
 # frames, and in key frames between which boxes may be interpolated.
-_SAME, _AGREE = 0.3, 0.5
+_SAME, _AGREE = 0.3, 0.7
 # Frames for which a face may be missed without losing its track: about a second.
 _PATIENCE = 4
 # Frames that one call of the detector takes; more gain little and hold more memory.

@@ -59,8 +59,9 @@ def read_frames(
     Raises
     ------
     DataError
-        With the first frame, when the file is missing, empty, no video, or has sound
-        only; later, when it is damaged or ends long before its own end.
+        At the first frame or before, when the file is missing, empty, no video, or has
+        sound only; later, when it is damaged or ends long before the length that it
+        states (formats without an index, as MPEG, state none).
     MissingExtraError
         When a video is asked for and PyAV is not installed.
     """
@@ -153,7 +154,8 @@ def _video_frames(
         raise DataError(f"{path}: the file is empty; expected a video.")
     try:
         # With the protocol, no file name can be taken for an address.
-        container = av.open(f"file:{path}")
+        # Titles in other encodings than UTF-8 are common, and of no interest.
+        container = av.open(f"file:{path}", metadata_errors="replace")
     except av.error.FFmpegError as error:
         raise DataError(
             f"{path}: cannot be read as a video ({error.strerror}). If it plays "
