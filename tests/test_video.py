@@ -193,6 +193,17 @@ def test_without_a_decoder_the_extra_is_named(tmp_path, monkeypatch):
         list(read_frames(path))
 
 
+@pytest.mark.parametrize("suffix", ["mp4", "mkv"])
+def test_times_are_those_of_the_sound(tmp_path, suffix):
+    """Pictures that begin half a second after the sound keep that distance."""
+    times = 0.52 + np.arange(20) / 25
+    path = tmp_path / f"a.{suffix}"
+    write_video(path, ramp(20), sound=True, times=times)
+    found = list(read_frames(path))
+    assert [round(time, 2) for time, _ in found] == [0.48, 0.72, 0.96, 1.2]
+    assert [number_of(image) for _, image in found] == [0, 5, 11, 17]
+
+
 def test_sound_and_pictures_in_one_file(tmp_path):
     path = write_video(tmp_path / "a.mp4", ramp(50), sound=True)
     assert len(list(read_frames(path))) == 9

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -56,9 +57,8 @@ def find_clips(paths: Sequence[str | Path]) -> list[Clip]:
                 f"{path}: expected video files or folders of frames, found neither."
             )
         clips += found
-    ids = [clip.id for clip in clips]
-    if len(set(ids)) < len(ids):
-        twice = sorted({name for name in ids if ids.count(name) > 1})
+    counts = Counter(clip.id for clip in clips)
+    if twice := sorted(name for name, count in counts.items() if count > 1):
         raise DataError(
             f"Two clips have one name: {shorten(twice)}. Name the folder that holds "
             "both instead, so that their names differ by their folders."

@@ -29,7 +29,8 @@ class Thumbnails:
         self._seen[track] += 1
         if number % self._steps[track]:
             return
-        self.rows[row] = crop
+        # Small at once, since a long video has many tracks.
+        self.rows[row] = _small(crop)
         kept = self._kept[track]
         kept.append(row)
         if len(kept) > self.most:
@@ -63,8 +64,7 @@ def strip(crops: Sequence[np.ndarray], captions: Sequence[str], title: str) -> I
     draw.text((2, 1), title, fill=0)
     for number, (crop, caption) in enumerate(zip(crops, captions, strict=True)):
         x, y = number % _PER_ROW * _SIDE, _LINE + number // _PER_ROW * high
-        small = Image.fromarray(crop).resize((_SIDE, _SIDE), Image.Resampling.BILINEAR)
-        sheet.paste(small, (x, y))
+        sheet.paste(Image.fromarray(_small(crop)), (x, y))
         draw.text((x + 2, y + _SIDE), caption, fill=0)
     return sheet
 
@@ -82,3 +82,10 @@ def stack(paths: Sequence[Path]) -> Image:
         sheet.paste(image, (0, top))
         top += image.height
     return sheet
+
+
+def _small(crop: np.ndarray) -> np.ndarray:
+    if crop.shape == (_SIDE, _SIDE):
+        return crop
+    picture = Image.fromarray(crop)
+    return np.asarray(picture.resize((_SIDE, _SIDE), Image.Resampling.BILINEAR))
