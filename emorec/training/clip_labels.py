@@ -123,7 +123,8 @@ def label_clip(
     path : Path
         A video file or a folder of frames.
     network : Network
-        (n, size, size) uint8 -> (n, K).
+        (n, size, size) uint8 -> (n, K). It must not keep its input, which is
+        overwritten.
     detect : callable
         Returns the detector; called only where faces are to be looked for.
     settings : LabelSettings
@@ -141,14 +142,15 @@ def label_clip(
         When the clip cannot be read, shows no face, or its scores are not finite.
     """
     watch = watch or Stopwatch()
-    crops: list[np.ndarray] = []
+    # One buffer for all batches, and rows of plain numbers: small arrays that last
+    # would lie between the frames in the heap, whose place could not be used again.
+    crops, filled = np.empty((BATCH, size, size), np.uint8), 0
     logits: list[np.ndarray] = []
-    rows: list[tuple[float, int, np.ndarray]] = []
+    rows: list[tuple[float, int, tuple[float, ...]]] = []
 
     def judge() -> None:
-        with watch.time("network", len(crops)):
-            logits.append(np.asarray(network(np.stack(crops)), np.float32))
-        crops.clear()
+        with watch.time("network", filled):
+            logits.append(np.array(network(crops[:filled]), np.float32))
 
     count = 0
     for moment, found in _faces(path, detect, settings, size, watch):
@@ -156,11 +158,13 @@ def label_clip(
         for track, box, crop in found:
             if thumbnails is not None:
                 thumbnails.add(len(rows), track, crop)
-            rows.append((moment, track, box))
-            crops.append(crop)
-            if len(crops) == BATCH:
+            rows.append((moment, track, tuple(box.tolist())))
+            crops[filled] = crop
+            filled += 1
+            if filled == BATCH:
                 judge()
-    if crops:
+                filled = 0
+    if filled:
         judge()
     if not rows:
         raise DataError(
