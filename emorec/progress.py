@@ -1,10 +1,13 @@
-"""Progress bars for long work, silent where nobody watches."""
+"""Progress bars for long work, silent where nobody watches; and where time goes."""
 
 from __future__ import annotations
 
 import sys
+import time
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sized
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from typing import TypeVar
 
 Item = TypeVar("Item")
@@ -56,3 +59,40 @@ def bytes_bar(
     with progress.Progress(*columns, console=console, transient=True) as bar:
         task = bar.add_task(description, completed=done, total=total)
         yield lambda done: bar.update(task, completed=done)
+
+
+@dataclass
+class Stopwatch:
+    """Seconds and frames of each stage, summed over clips."""
+
+    seconds: dict[str, float] = field(default_factory=lambda: defaultdict(float))
+    frames: dict[str, int] = field(default_factory=lambda: defaultdict(int))
+
+    @contextmanager
+    def time(self, stage: str, frames: int) -> Iterator[None]:
+        """Add the duration of the block to a stage."""
+        start = time.perf_counter()
+        try:
+            yield
+        finally:
+            self.seconds[stage] += time.perf_counter() - start
+            self.frames[stage] += frames
+
+    def each(self, stage: str, items: Iterator) -> Iterator:
+        """Yield `items`, and count the time until each of them comes."""
+        while True:
+            start = time.perf_counter()
+            item = next(items, None)
+            self.seconds[stage] += time.perf_counter() - start
+            if item is None:
+                return
+            self.frames[stage] += 1
+            yield item
+
+    def per_second(self) -> dict[str, float]:
+        """Return frames a second of each stage that ran."""
+        return {
+            stage: count / max(self.seconds[stage], 1e-9)
+            for stage, count in self.frames.items()
+            if count
+        }

@@ -1,0 +1,1 @@
+"""Raw media to arrays: frames of a video, faces in them."""
