@@ -1,7 +1,11 @@
 """Training face networks: their laws, the optimiser, losses, resuming, averaging."""
 
+from dataclasses import replace
+from pathlib import Path
+
 import keras
 import numpy as np
+import pandas as pd
 import pytest
 
 from emorec.artifacts.runs import RunFolder
@@ -19,9 +23,17 @@ from tests.harness import Subject, cases, run_on_jax
 RANDOM = np.random.default_rng(0)
 FACES = RANDOM.normal(size=(5, 32, 32, 1)).astype(np.float32)
 TARGETS = RANDOM.dirichlet(np.ones(4), 5).astype(np.float32)
+
+
+def named(**kwargs):
+    """Build the compact network with its input under a name."""
+    model = compact(**kwargs)
+    return keras.Model({"image": model.input}, model.output)
+
+
 SUBJECTS = {
     "compact": Subject(
-        compact,
+        named,
         {"num_outputs": 4, "dropout_rate": 0.0, "widths": (4, 5, 6), "size": 32},
         {"image": FACES},
         TARGETS,
@@ -203,8 +215,6 @@ def train(data, folder, config=CONFIG, say=lambda line: None):
 
 @pytest.mark.parametrize("ema", [0.0, 0.9])
 def test_an_interrupted_training_ends_as_an_undisturbed_one(data, tmp_path, ema):
-    from dataclasses import replace
-
     config = replace(CONFIG, ema=ema)
     expected = train(data, tmp_path / "whole", config)
 
@@ -228,11 +238,6 @@ def test_an_interrupted_training_ends_as_an_undisturbed_one(data, tmp_path, ema)
 
 def the_kept_weights_are_those_that_were_validated(folder):
     """The best epoch's accuracy in the history is that of the returned network."""
-    from dataclasses import replace
-    from pathlib import Path
-
-    import pandas as pd
-
     folder = Path(folder)
     data = small(folder / "faces")
     for ema in (0.0, 0.8):
@@ -257,8 +262,6 @@ def test_the_kept_weights_are_those_that_were_validated_on_jax(tmp_path):
 
 
 def test_a_name_taken_by_other_settings_is_refused(data, tmp_path):
-    from dataclasses import replace
-
     folder = RunFolder(tmp_path, "test")
     one = replace(CONFIG, num_epochs=1)
     run(one, data, folder, lambda line: None)
@@ -270,8 +273,6 @@ def test_a_split_without_labels_is_refused(data, tmp_path):
     corpus = data.corpus
     votes = corpus.votes.copy()
     votes[corpus.split == "valid"] = [0] * 8 + [9, 1]
-    from dataclasses import replace
-
     unlabelled = FaceData(replace(corpus, votes=votes), DATASET)
     with pytest.raises(DataError, match="split valid has no face with a label"):
         train(unlabelled, tmp_path)

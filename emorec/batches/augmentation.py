@@ -174,8 +174,8 @@ def sample(
     padded[:, 1:-1, 1:-1] = images
     inside = np.zeros((height + 2, width + 2), np.float32)
     inside[1:-1, 1:-1] = 1
-    y = np.clip(y + 1, 0, np.float32(height + 0.9999))
-    x = np.clip(x + 1, 0, np.float32(width + 0.9999))
+    y = np.clip(y + 1, 0, np.float32(height + 1))
+    x = np.clip(x + 1, 0, np.float32(width + 1))
     top, left = y.astype(np.int32), x.astype(np.int32)
     down, right = y - top, x - left
     corner = top * (width + 2) + left
@@ -189,7 +189,7 @@ def sample(
         (width + 2, down * (1 - right)),
         (width + 3, down * right),
     ):
-        # A weight of 0 may stand at the last pixel, which has no neighbour.
+        # The last row and column have no neighbours; then the weight is 0.
         near = np.minimum(corner + step, len(inside) - 1)
         cover += inside.take(near) * weight
         values += padded.take(near + first) * weight

@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
+from emorec.cli import faces_label
 from emorec.cli.console import OK, say
 
 FOLDER = Path("ferplus")
@@ -103,6 +104,7 @@ def add_commands(parser: argparse.ArgumentParser) -> None:
         "--refresh", action="store_true", help="compute what is known anew"
     )
     benchmark_parser.set_defaults(run=benchmark)
+    faces_label.add_label(commands)
 
 
 def _add_data(parser: argparse.ArgumentParser, option: bool = False) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,7 +11,6 @@ from emorec.cli.console import INCOMPLETE, OK, say
 if TYPE_CHECKING:
     import numpy as np
 
-    from emorec.labels import LabelSchema
 
 # Failures that are printed; failures.csv has all.
 _PRINTED = 5
@@ -35,7 +33,13 @@ def add_label(commands: argparse._SubParsersAction) -> None:
         help="a video file, a folder of frames, or a folder tree of either",
     )
     parser.add_argument(
-        "--model", required=True, metavar="RUN", help="folder of a run, or its .keras"
+        "--model",
+        required=True,
+        metavar="MODEL",
+        help="a run by name or file, or NETWORK=WEIGHTS for published ones",
+    )
+    parser.add_argument(
+        "--runs", default="models/faces", metavar="DIR", help="folder of the runs"
     )
     parser.add_argument(
         "--output", required=True, metavar="DIR", help="folder of the results"
@@ -105,16 +109,15 @@ def add_label(commands: argparse._SubParsersAction) -> None:
     parser.set_defaults(run=run)
 
 
-def load_network(
-    path: str | Path,
-) -> tuple[Callable[[np.ndarray], np.ndarray], LabelSchema, int, str]:
-    """Load a face network.
+def load_network(name: str, output: Path):
+    """Find a face network; return how it scores grey faces.
 
     Parameters
     ----------
-    path : path
-        A .keras file that takes (n, S, S, 1) grey images as floats from 0 to 255, or
-        the folder that holds one.
+    name : str
+        A run, its .keras file, or NETWORK=WEIGHTS.
+    output : Path
+        Folder of the runs.
 
     Returns
     -------
@@ -125,55 +128,27 @@ def load_network(
     size : int
         S.
     name : str
-        Identifies the file's content.
+        Identifies the network's files.
 
     Raises
     ------
     SpecError
-        When there is no such model, or its input is not a square grey image.
+        When there is no such network.
     """
-    import hashlib
+    from emorec.files import digest, fingerprint
+    from emorec.training.face_runs import BATCH, find
 
-    import numpy as np
+    (found,) = find([name], output, say)
+    model, spec = found.load()
+    from emorec.batches.images import ImageInput, predict
 
-    from emorec.errors import SpecError
-    from emorec.labels import FERPLUS
-    from emorec.training.backend import choose_backend, load_keras_model
-    from emorec.training.clip_labels import BATCH
-
-    path = Path(path)
-    if path.is_dir():
-        found = sorted(path.glob("*.keras"))
-        if len(found) != 1:
-            raise SpecError(
-                f"{path}: expected one .keras file, found {len(found)}. Name the file."
-            )
-        path = found[0]
-    choose_backend()
-    model = load_keras_model(path)
-    shape = model.input_shape
-    square = len(shape) == 4 and shape[1] and shape[1] == shape[2] and shape[3] == 1
-    if not square or model.output_shape[1:] != (len(FERPLUS),):
-        raise SpecError(
-            f"{path}: expected a network from square grey images, (n, S, S, 1), to "
-            f"{len(FERPLUS)} scores; this one takes {shape} and returns "
-            f"{model.output_shape}."
-        )
+    image_input = ImageInput.from_dict(spec.normalisation)
 
     def network(crops: np.ndarray) -> np.ndarray:
-        parts = []
-        for first in range(0, len(crops), BATCH):
-            part = crops[first : first + BATCH]
-            # Few sizes of batches, for each is compiled anew.
-            full = min(BATCH, 1 << (len(part) - 1).bit_length())
-            images = np.zeros((full, *part.shape[1:], 1), np.float32)
-            images[: len(part), ..., 0] = part
-            parts.append(np.asarray(model.predict_on_batch(images))[: len(part)])
-        return np.concatenate(parts).astype(np.float32)
+        return predict(model, crops, image_input, BATCH)
 
-    with path.open("rb") as file:
-        content = hashlib.file_digest(file, "sha256").hexdigest()[:16]
-    return network, FERPLUS, shape[1], f"{path.name} {content}"
+    content = digest(fingerprint(found.files))
+    return network, spec.schema, image_input.size, f"{found.name} {content}"
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -196,7 +171,7 @@ def run(arguments: argparse.Namespace) -> int:
     )
     settings = LabelSettings(**{name: getattr(arguments, name) for name in names})
     clips = find_clips(arguments.clips)
-    teacher = Teacher(*load_network(arguments.model))
+    teacher = Teacher(*load_network(arguments.model, Path(arguments.runs)))
     result = label_clips(
         clips,
         teacher,

@@ -31,7 +31,7 @@ class GroupedSGD(keras.optimizers.SGD):
     backbone_rate : float
         Factor on the rate of all variables but those of `head`.
     head : str
-        The first part of the head's variables' paths.
+        A part of the head's variables' paths: the name of its layer.
     **kwargs
         Those of `keras.optimizers.SGD`.
     """
@@ -54,7 +54,7 @@ class GroupedSGD(keras.optimizers.SGD):
         """Move one variable."""
         # On TensorFlow this is its own variable, without the path.
         path = self._trainable_variables[self._get_variable_index(variable)].path
-        if self.backbone_rate != 1 and path.split("/")[0] != self.head:
+        if self.backbone_rate != 1 and self.head not in path.split("/"):
             learning_rate = learning_rate * self.backbone_rate
         if self.decay:
             pull = ops.multiply(variable, ops.cast(self.decay, variable.dtype))
