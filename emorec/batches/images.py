@@ -164,9 +164,9 @@ def predict(
     outputs = []
     for start in range(0, len(images), batch_size):
         part = images[start : start + batch_size]
-        # Filling up the last batch spares XLA a second compilation.
-        short = batch_size - len(part) if start else 0
-        full = np.concatenate([part, np.repeat(part[-1:], short, axis=0)])
+        # Few sizes of batches, for each is compiled anew.
+        count = min(batch_size, 1 << (len(part) - 1).bit_length())
+        full = np.concatenate([part, np.repeat(part[-1:], count - len(part), axis=0)])
         all_maps = None if maps is None else np.tile(maps, (len(full), 1, 1))
         inputs = image_input(full, all_maps)
         outputs.append(np.asarray(model.predict_on_batch(inputs))[: len(part)])
