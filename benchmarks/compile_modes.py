@@ -1,7 +1,8 @@
-"""How fast each way of compiling trains the early-fusion network.
+"""How fast each way of compiling trains a network.
 
     python benchmarks/compile_modes.py
     python benchmarks/compile_modes.py --steps 45 --layers 2 --rounds 5
+    python benchmarks/compile_modes.py --network compact_faces
 
 Every way runs in a process of its own, in turn, several rounds; medians are printed as
 a table and, last, as one JSON object with ratios to the first way. The GPU numbers come
@@ -25,19 +26,15 @@ WAYS = [
 ]
 
 
-def measure(arguments: argparse.Namespace) -> None:
-    """Train in this process; print the start-up in seconds, and samples per second."""
-    began = time.perf_counter()
-    from emorec.training import backend
-
-    backend.prepare(0)
-    import keras
+def early_fusion(arguments: argparse.Namespace, jit: str):
+    """Return the compiled network of the main job, and its batches."""
     import numpy as np
 
     from emorec.batches.order import BatchOrder
     from emorec.batches.pipeline import Pipeline
     from emorec.batches.ragged import RaggedStore
     from emorec.models.early_fusion import early_fusion
+    from emorec.training import backend
 
     random = np.random.default_rng(0)
     count, steps, widths = arguments.samples, arguments.steps, [300, 35, 74]
@@ -50,12 +47,45 @@ def measure(arguments: argparse.Namespace) -> None:
         )
         for i in range(count)
     )
-    pipeline = Pipeline(
-        store, BatchOrder(store.lengths, arguments.batch, steps, 0, True)
-    )
-    use_cudnn, jit_compile = backend.compilation(arguments.jit)
+    order = BatchOrder(store.lengths, arguments.batch, steps, 0, True)
+    use_cudnn, jit_compile = backend.compilation(jit)
     model = early_fusion(widths, 6, arguments.layers, 128, use_cudnn=use_cudnn)
     model.compile("adam", "mean_absolute_error", jit_compile=jit_compile)
+    return model, Pipeline(store, order)
+
+
+def compact_faces(arguments: argparse.Namespace, jit: str):
+    """Return the compiled compact face network, and its batches."""
+    import keras
+    import numpy as np
+
+    from emorec.batches.images import ImageInput, ImagePipeline
+    from emorec.models.face_networks import compact
+    from emorec.training import backend
+
+    random = np.random.default_rng(0)
+    faces = random.integers(0, 256, (arguments.samples, 48, 48), np.uint8)
+    targets = random.dirichlet(np.ones(8), arguments.samples).astype(np.float32)
+    model = compact(8)
+    loss = keras.losses.CategoricalCrossentropy(from_logits=True)
+    jit_compile = backend.compilation_of_convolutions(jit)
+    model.compile("sgd", loss, jit_compile=jit_compile)
+    image_input = ImageInput(48, (128.0,), 64.0)
+    return model, ImagePipeline(faces, targets, image_input, arguments.batch)
+
+
+NETWORKS = {"early_fusion": early_fusion, "compact_faces": compact_faces}
+
+
+def measure(arguments: argparse.Namespace) -> None:
+    """Train in this process; print the start-up in seconds, and samples per second."""
+    began = time.perf_counter()
+    from emorec.training import backend
+
+    backend.prepare(0)
+    import keras
+
+    model, pipeline = NETWORKS[arguments.network](arguments, arguments.jit)
     seconds = []
 
     class Clock(keras.callbacks.Callback):
@@ -67,12 +97,13 @@ def measure(arguments: argparse.Namespace) -> None:
 
     model.fit(pipeline.dataset, epochs=4, verbose=0, shuffle=False, callbacks=[Clock()])
     start_up = time.perf_counter() - began - sum(seconds[1:])
-    speed = count / statistics.median(seconds[1:])
+    speed = arguments.samples / statistics.median(seconds[1:])
     print(json.dumps({"start_s": start_up, "samples_per_s": speed}))
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--network", choices=NETWORKS, default="early_fusion")
     parser.add_argument("--steps", type=int, default=45)
     parser.add_argument("--layers", type=int, default=1)
     parser.add_argument("--batch", type=int, default=32)

@@ -132,8 +132,8 @@ def compilation(jit: str) -> tuple[bool | str, bool | str]:
 def compilation_of_convolutions(jit: str) -> bool | str:
     """Decide whether XLA compiles a convolutional network: for ``Model.compile``.
 
-    On TensorFlow and a CPU its convolutions run at half the speed of TensorFlow's own
-    (benchmarks/compile_modes.py), so auto leaves it off there.
+    On TensorFlow and a CPU its convolutions are slower than TensorFlow's own
+    (benchmarks/compile_modes.py --network compact_faces), so auto leaves it off there.
     """
     if jit != "auto":
         return jit == "on"
