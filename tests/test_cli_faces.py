@@ -72,6 +72,7 @@ def test_accuracies_are_those_of_the_saved_predictions(place):
     table = pd.read_csv(runs / "accuracy.csv").set_index(
         ["split", "label_mode", "faces", "predictor"]
     )
+    table = table.sort_index()
     clean = table.loc[("test", "clean")]["accuracy"]
     assert clean["all", "model"] == pytest.approx(right[chosen].mean(), abs=1e-4)
     unseen = right[chosen & ~seen].mean()

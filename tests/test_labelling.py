@@ -9,6 +9,8 @@ import pytest
 from PIL import Image
 
 from emorec.artifacts.logits import read_logits
+from emorec.artifacts.runs import RunFolder
+from emorec.artifacts.spec import Modality, Spec
 from emorec.cli import faces_label
 from emorec.cli.console import INCOMPLETE, OK, Parser, guarded
 from emorec.corpora.clips import Clip, find_clips
@@ -305,7 +307,15 @@ def model(tmp_path):
     inputs = keras.Input((SIZE, SIZE, 1))
     features = keras.layers.GlobalAveragePooling2D()(inputs)
     network = keras.Model(inputs, keras.layers.Dense(8)(features))
-    network.save(tmp_path / "teacher.keras")
+    network.save(tmp_path / "model_teacher.keras")
+    spec = Spec(
+        FERPLUS,
+        (Modality("image", "grey faces", 1),),
+        max_steps=0,
+        label_type="majority",
+        normalisation={"size": SIZE, "mean": [30.0], "scale": 2.0},
+    )
+    RunFolder(tmp_path, "teacher").write_record({}, spec, status="complete")
     return network
 
 
@@ -327,13 +337,13 @@ def label(monkeypatch, command):
 
 def test_the_command_labels_a_tree(clips, model, label, tmp_path):
     output = tmp_path / "out"
-    options = ("--model", tmp_path, "--output", output)
+    options = ("--model", "teacher", "--runs", tmp_path, "--output", output)
     result = label(clips, *options)
     assert result.code == OK, result.err
     assert "3 clips: 3 judged, 0 finished before, 0 failed." in result.out
     assert "Frames a second: decoding" in result.out
     merged = read_logits(output / "logits.npz")
-    crops = np.full((1, SIZE, SIZE, 1), 230, np.float32)
+    crops = np.full((1, SIZE, SIZE, 1), (230 - 30) / 2, np.float32)
     expected = np.asarray(model(crops))[0]
     assert np.abs(merged.logits - expected).max() < 0.08 * np.abs(expected).max()
     bad_clips(clips / "z")
@@ -345,18 +355,16 @@ def test_the_command_labels_a_tree(clips, model, label, tmp_path):
 
 
 def test_a_model_that_is_none_is_told(clips, model, label, tmp_path):
-    result = label(clips, "--model", clips, "--output", tmp_path / "out")
-    assert result.code == 1
-    assert "expected one .keras file, found 0" in result.err
-    import keras
-
-    inputs = keras.Input((SIZE, SIZE, 3))
-    outputs = keras.layers.GlobalAveragePooling2D()(inputs)
-    keras.Model(inputs, outputs).save(tmp_path / "colour.keras")
-    path = tmp_path / "colour.keras"
-    result = label(clips, "--model", path, "--output", tmp_path / "out")
-    assert result.code == 1
-    assert "square grey images" in result.err
+    for name, message in (
+        ("other", "no such run. Finished ones in"),
+        (tmp_path / "clips.keras", "no such run. Finished ones in"),
+    ):
+        options = ("--runs", tmp_path, "--output", tmp_path / "out")
+        result = label(clips, "--model", name, *options)
+        assert result.code == 1 and message in result.err
+    (tmp_path / "model_teacher.keras").write_bytes(b"none")
+    result = label(clips, "--model", "teacher", *options)
+    assert result.code == 1 and "not a model of emorec" in result.err
 
 
 def test_help_loads_nothing_heavy():

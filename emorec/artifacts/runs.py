@@ -62,14 +62,19 @@ class RunFolder:
             "now. Wait for it, or give this run its own --model_name.",
         )
 
-    def claim(self, settings: dict[str, Any], overwrite: bool) -> None:
+    def claim(
+        self,
+        settings: dict[str, Any],
+        overwrite: bool,
+        advice: str = "Give this run its own --model_name, or pass --overwrite.",
+    ) -> None:
         """Reserve the parameter name for these settings.
 
         Raises
         ------
         SpecError
             When a run of other settings has the name and `overwrite` is off. The
-            message lists what differs.
+            message lists what differs, and ends with `advice`.
         """
         earlier = self.record()
         if earlier is None or overwrite:
@@ -85,7 +90,7 @@ class RunFolder:
                 f"{self.folder}: a run named {self.param_name} exists with other "
                 "settings, and would be overwritten.\n"
                 + "\n".join(different)
-                + "\nGive this run its own --model_name, or pass --overwrite."
+                + f"\n{advice}"
             )
 
     def trained_settings(self, data: dict[str, Any], overwrite: bool) -> dict[str, Any]:

@@ -96,7 +96,7 @@ def run(config: FacesConfig, data: FaceData, folder: RunFolder, say: Say) -> Fac
     """
     settings = asdict(config) | {"data": data.identity()}
     with folder.alone():
-        folder.claim(settings, overwrite=False)
+        folder.claim(settings, False, "Give this run its own --name.")
         record = folder.record()
         if record and record.get("status") == "complete":
             say(f"{folder.param_name}: trained before; evaluating it.")
