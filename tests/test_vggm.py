@@ -1,6 +1,7 @@
 """The student and the narrow network: laws, published geometry, reference outputs."""
 
 import json
+from functools import partial
 
 import keras
 import numpy as np
@@ -20,18 +21,29 @@ from tests.harness import (
 
 NARROW = (3, 4, 5, 4, 4, 8, 6)
 RANDOM = np.random.default_rng(0)
-TARGETS = RANDOM.normal(size=(5, 8)).astype(np.float32)
+# Away from 0, so that all weights are pulled one way: a step moves statistics, too.
+TARGETS = RANDOM.normal(4, size=(5, 8)).astype(np.float32)
 
 
 def clips(bins, frames):
-    return {"spectrogram": RANDOM.normal(size=(5, bins, frames, 1)).astype(np.float32)}
+    # Of the size that first weights keep through the layers.
+    x = RANDOM.normal(0, 0.7, (5, bins, frames, 1))
+    return {"spectrogram": x.astype(np.float32)}
+
+
+def named(build, **kwargs):
+    """Build a network with its input under a name."""
+    model = build(**kwargs)
+    return keras.Model({"spectrogram": model.input}, model.output)
 
 
 SUBJECTS = {
-    "student": Subject(student, {"widths": NARROW}, clips(512, 80), TARGETS),
+    "student": Subject(
+        partial(named, student), {"widths": NARROW}, clips(512, 80), TARGETS
+    ),
     "compact": Subject(
-        compact,
-        {"bins": 20, "widths": (3, 4, 5, 6, 5)},
+        partial(named, compact),
+        {"bins": 20, "widths": (6, 8, 8, 8, 8)},
         clips(20, 30),
         TARGETS,
     ),
@@ -43,15 +55,14 @@ def test_the_network_keeps_the_law(subject, law):
     law(subject)
 
 
-def they_learn():
-    """Take a step with both networks, and see that they tell inputs apart."""
-    for subject in SUBJECTS.values():
-        outputs_have_the_shape_of_the_targets_and_tell_inputs_apart(subject)
-        one_step_lowers_the_loss_and_moves_every_weight(subject)
+def one_learns():
+    """Take a step with the narrow network, which has all kinds of layers but pools."""
+    outputs_have_the_shape_of_the_targets_and_tell_inputs_apart(SUBJECTS["compact"])
+    one_step_lowers_the_loss_and_moves_every_weight(SUBJECTS["compact"])
 
 
-def test_the_networks_learn_on_jax():
-    run_on_jax("tests.test_vggm", "they_learn")
+def test_the_compact_network_learns_on_jax():
+    run_on_jax("tests.test_vggm", "one_learns")
 
 
 @pytest.fixture(scope="module")

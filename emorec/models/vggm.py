@@ -169,4 +169,4 @@ def embedding(model: keras.Model) -> keras.Model:
 
     It shares the weights of `model`, which `student` or `compact` built.
     """
-    return keras.Model(model.inputs, model.get_layer(EMBEDDING).output)
+    return keras.Model(model.input, model.get_layer(EMBEDDING).output)
