@@ -1,0 +1,115 @@
+"""Which part of a clip a network hears, and which of the teacher's frames belong to it.
+
+Albanie, Nagrani, Vedaldi and Zisserman (2018), "Emotion Recognition in Speech using
+Cross-Modal Transfer in the Wild", section 4, as their program does it. Places are
+counted from 1 there, and here where a name says so.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from emorec.errors import DataError
+from emorec.features.spectrogram import RATE
+
+# Width of a spectrogram at test -> what remains of it before the student averages over
+# time. A network that averages over all that remains needs no such table.
+POOL_WIDTHS = {
+    **{100: 2, 200: 5, 300: 8, 400: 11, 500: 14},
+    **{600: 17, 700: 20, 800: 23, 900: 27, 1000: 30},
+}
+# Seconds; of a longer clip training hears the beginning only.
+LONGEST = 19.9
+# The teacher saw every 6th of 25 frames a second.
+VIDEO_RATE, EVERY = 25, 6
+
+
+def width_at_test(frames: int) -> int:
+    """Return the largest multiple of 100 up to 1000 that `frames` reaches."""
+    if frames < min(POOL_WIDTHS):
+        raise DataError(
+            f"{frames} frames: expected at least {min(POOL_WIDTHS)}, 1.015 s. Leave "
+            "out so short a clip or append silence to it."
+        )
+    return min(frames // 100 * 100, max(POOL_WIDTHS))
+
+
+def centre_crop(spectrogram: np.ndarray) -> np.ndarray:
+    """Return the middle (..., F, W) of a clip's normalised spectrogram (..., F, T).
+
+    W is `width_at_test`. The first column is, from 1, the half of what is left over,
+    rounded away from zero; so the crop lies one column before the very middle.
+
+    Raises
+    ------
+    DataError
+        For fewer than 100 columns.
+    """
+    frames = spectrogram.shape[-1]
+    width = width_at_test(frames)
+    start = max(1, (frames - width + 1) // 2)
+    return spectrogram[..., start - 1 : start - 1 + width]
+
+
+def crop_samples(seconds: float = 4.0) -> int:
+    """Return the samples at 16 kHz that give 100 frames per second: 64,384 for 4 s."""
+    return round(RATE * (seconds + 0.025 - 0.001))
+
+
+def training_crop(
+    samples: np.ndarray, random: np.random.Generator, seconds: float = 4.0
+) -> tuple[np.ndarray, int]:
+    """Draw a part of a clip (N,) at 16 kHz.
+
+    Returns
+    -------
+    crop : (crop_samples(seconds),)
+        With zeros behind a clip that is shorter.
+    start_from_1 : int
+        Place of its first sample, uniform in 1 ... N - length, where N counts up to
+        19.9 s; 1 for a clip that is not longer than the crop.
+    """
+    length = crop_samples(seconds)
+    room = min(len(samples), round(RATE * LONGEST)) - length
+    start = int(random.integers(1, room + 1)) if room > 0 else 1
+    crop = samples[start - 1 : start - 1 + length]
+    return np.pad(crop, (0, length - len(crop))), start
+
+
+def teacher_frame(seconds: float) -> int:
+    """Return the number, from 1, of the teacher's frame at a time of the clip."""
+    # Times are multiples of 1/16000 s and meet the borders: mend their last digits.
+    shown = round(max(VIDEO_RATE * seconds - 1, 0) / EVERY, 9)
+    return math.floor(shown) + 1
+
+
+def teacher_rows(start_from_1: int, length: int, count: int) -> slice:
+    """Return which of a clip's `count` rows of logits belong to a crop.
+
+    Parameters
+    ----------
+    start_from_1, length : int
+        Place and number of the crop's samples at 16 kHz, as of `training_crop`.
+    count : int
+        Rows, one for each of the teacher's frames.
+
+    Returns
+    -------
+    slice
+        Of rows from 0, both ends clamped to rows that exist: it is never empty. (The
+        reference clamps the end only, so a clip whose face left early has no target.)
+
+    Raises
+    ------
+    DataError
+        When there are no rows.
+    """
+    if count < 1:
+        raise DataError(
+            "a clip without teacher logits: expected a row per face. Leave it out."
+        )
+    first = min(teacher_frame(start_from_1 / RATE), count)
+    last = min(teacher_frame((start_from_1 + length - 1) / RATE), count)
+    return slice(first - 1, last)
