@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from emorec.errors import DataError
-from emorec.sequences import alignment
+from emorec.sequences import overlaps
 from emorec.sequences.alignment import align
 from emorec.sequences.csd import Rows, open_sequence
 from tests.alignment_rule import (
@@ -139,7 +139,7 @@ def test_small_blocks_give_the_same_when_one_row_spans_all_words(monkeypatch, bl
     frames = timed((0, 60), *((i / 3, i / 3 + 0.5) for i in range(180)))
     expected = to_words(words, frames)
     assert len(expected["image"]) == 60
-    monkeypatch.setattr(alignment, "_BLOCK", block)
+    monkeypatch.setattr(overlaps, "_BLOCK", block)
     assert_same(to_words(words, frames)["image"], expected["image"])
 
 

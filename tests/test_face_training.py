@@ -17,8 +17,9 @@ from emorec.errors import DataError, SpecError
 from emorec.models import face_networks
 from emorec.models.face_networks import compact, vgg13
 from emorec.training.face_config import PRESETS, FacesConfig, from_preset
+from emorec.training.face_data import FaceData
 from emorec.training.face_losses import acc, loss_of
-from emorec.training.faces import FaceData, run
+from emorec.training.faces import run
 from emorec.training.optimizers import GroupedSGD, Schedule
 from tests.harness import Subject, cases, run_on_jax
 

@@ -185,7 +185,7 @@ def test_facets_estimates_and_unwanted_outputs_are_left_out(train, tmp_path, sub
 
 
 def test_tensorboard_asks_for_its_extra(train, tmp_path, monkeypatch):
-    monkeypatch.setattr("emorec.training.mosei.find_spec", lambda name: None)
+    monkeypatch.setattr("emorec.training.fit.find_spec", lambda name: None)
     result = train(tmp_path, QUICK, "-m A --tensorboard")
     assert result.code == 1
     assert "pip install 'emorec[tensorboard]'" in result.err

@@ -135,7 +135,7 @@ def _data(folder: str | None):
     """Read FER+, or the miniature where no folder is named and none is there."""
     from emorec.corpora import fer_miniature
     from emorec.corpora.ferplus import is_ferplus, read_ferplus
-    from emorec.training.faces import FaceData, describe
+    from emorec.training.face_data import FaceData, describe
 
     where = Path(folder or FOLDER)
     if folder is None and not is_ferplus(where):

@@ -18,8 +18,8 @@ from emorec.errors import DataError, shorten
 from emorec.files import fingerprint, read_json
 from emorec.labels import MOSEI_ALL
 from emorec.progress import track
-from emorec.sequences.alignment import EPSILON
 from emorec.sequences.csd import ComputationalSequence, open_sequence
+from emorec.sequences.overlaps import EPSILON
 
 
 class Problem(NamedTuple):

@@ -18,7 +18,8 @@ from emorec.files import digest, fingerprint, read_json, write_json
 from emorec.labels import FERPLUS
 from emorec.training import backend
 from emorec.training.face_config import from_preset
-from emorec.training.faces import FaceData, build, model_path
+from emorec.training.face_data import FaceData
+from emorec.training.faces import build, model_path
 
 if TYPE_CHECKING:
     import keras

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,12 +14,13 @@ import numpy as np
 from emorec.artifacts.runs import RunFolder
 from emorec.artifacts.spec import Modality, Spec
 from emorec.corpora.fer_votes import label
-from emorec.corpora.ferplus import FerPlus, find_repeated, without_repeated
+from emorec.corpora.ferplus import FerPlus, without_repeated
 from emorec.errors import DataError
 from emorec.evaluation.faces import FaceScores, write_results
 from emorec.files import digest, whole_file
 from emorec.training import backend
 from emorec.training.face_config import FacesConfig
+from emorec.training.face_data import FaceData
 
 if TYPE_CHECKING:
     import keras
@@ -28,49 +29,6 @@ if TYPE_CHECKING:
     from emorec.training.fit import FitResult
 
 Say = Callable[[str], None]
-
-
-@dataclass(frozen=True)
-class FaceData:
-    """A corpus of faces and where it came from.
-
-    Attributes
-    ----------
-    corpus : FerPlus
-    dataset : str
-        Its name, as every output tells it.
-    """
-
-    corpus: FerPlus
-    dataset: str
-
-    def identity(self) -> dict[str, Any]:
-        """Return what a model trained on these data must record."""
-        sums = [
-            int(array.astype(np.int64).sum())
-            for array in (self.corpus.images, self.corpus.votes)
-        ]
-        content = [sums, self.corpus.names.tolist(), self.corpus.split.tolist()]
-        return {"name": self.dataset, "faces": digest(content)}
-
-
-def describe(data: FaceData) -> str:
-    """Say what a corpus holds, and what is left out or suspicious."""
-    corpus, lines = data.corpus, []
-    for split in ("train", "valid", "test"):
-        lines.append(f"{split} {int((corpus.split == split).sum()):,}")
-    text = [f"{data.dataset}: {', '.join(lines)} faces."]
-    reasons = corpus.report.groupby(["reason", "left_out"], sort=False).size()
-    for (reason, left_out), count in reasons.items():
-        text.append(f"  {count:,} {'left out' if left_out else 'kept'}: {reason}")
-    repeated = find_repeated(corpus)
-    for kind, table in repeated.groupby("kind"):
-        groups = table.groupby("group")["across"].first()
-        text.append(
-            f"  {len(groups):,} {kind}s occur more than once, {int(groups.sum()):,} of "
-            "them in several splits"
-        )
-    return "\n".join(text)
 
 
 def run(config: FacesConfig, data: FaceData, folder: RunFolder, say: Say) -> FaceScores:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ import pandas as pd
 
 from emorec.artifacts.tables import write_table
 from emorec.batches.pipeline import Pipeline
-from emorec.errors import DataError
+from emorec.errors import DataError, MissingExtraError
 from emorec.files import read_json, whole_file, write_json
 
 
@@ -209,6 +210,21 @@ def fit(
         best_epoch=progress.state["best_epoch"],
         resumed_at=start,
     )
+
+
+def tensorboard(folder: Path) -> keras.callbacks.Callback:
+    """Return the TensorBoard callback.
+
+    Raises
+    ------
+    MissingExtraError
+        When the package is not installed.
+    """
+    # Keras writes the logs through TensorFlow, whatever backend trains.
+    for package, extra in (("tensorboard", "tensorboard"), ("tensorflow", "cuda")):
+        if find_spec(package) is None:
+            raise MissingExtraError(package, extra, "--tensorboard")
+    return keras.callbacks.TensorBoard(log_dir=str(folder))
 
 
 def write_history(path: Path, history: dict[str, list[float]]) -> None:

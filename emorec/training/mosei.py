@@ -4,48 +4,22 @@ from __future__ import annotations
 
 import shutil
 import time
-from collections.abc import Mapping
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
-from importlib.util import find_spec
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from emorec.artifacts.runs import RunFolder
-from emorec.errors import MissingExtraError
-from emorec.evaluation.summary import plain, summary
+from emorec.evaluation.summary import plain
 from emorec.files import digest, whole_file
 from emorec.training import backend, objectives
 from emorec.training.config import MoseiConfig
 from emorec.training.mosei_data import MoseiData, load_data
+from emorec.training.mosei_scores import MoseiResult, evaluate, pipeline_of
 from emorec.training.mosei_source import Say, Source
 
 if TYPE_CHECKING:
     import keras
 
-    from emorec.batches.pipeline import Pipeline
     from emorec.training.fit import FitResult
-
-
-@dataclass
-class MoseiResult:
-    """What a run made.
-
-    Attributes
-    ----------
-    tables : dict
-        Table name -> rows of metrics on the test fold, model and constant predictors.
-    paths : list of Path
-        Files written.
-    damaged : dict
-        Video that was left out -> the error that reading it met.
-    """
-
-    tables: dict[str, list[dict[str, Any]]]
-    paths: list[Path]
-    damaged: dict[str, str]
 
 
 def plan(config: MoseiConfig, source: Source | None) -> str:
@@ -125,7 +99,7 @@ def run(
         model = backend.load_keras_model(model_path)
         say(f"\nEvaluating {model_path}, trained on {expected.data.get('dataset')}.")
         with folder.alone():
-            result = _evaluate(config, source, data, model, folder, settings, say)
+            result = evaluate(config, source, data, model, folder, settings, say)
         result.paths.insert(0, model_path)
         return result
     folder.claim(settings, config.overwrite)
@@ -158,7 +132,7 @@ def _train_and_evaluate(
     for path in paths:
         with whole_file(path) as temporary:
             model.save(temporary)
-    result = _evaluate(config, source, data, model, folder, settings, say)
+    result = evaluate(config, source, data, model, folder, settings, say)
     result.paths[:0] = paths
     folder.write_record(
         settings,
@@ -182,32 +156,6 @@ def _train_and_evaluate(
     return result
 
 
-def _targets(config: MoseiConfig, data: MoseiData, fold: str) -> np.ndarray:
-    return objectives.targets(
-        data.stores[fold].labels,
-        config.schema,
-        config.label_type,
-        config.presence_level,
-    )
-
-
-def _pipeline(
-    config: MoseiConfig, data: MoseiData, fold: str, shuffle: bool = False
-) -> Pipeline:
-    from emorec.batches.order import BatchOrder
-    from emorec.batches.pipeline import Pipeline
-
-    store = data.stores[fold].with_labels(_targets(config, data, fold))
-    order = BatchOrder(
-        store.lengths,
-        config.batch_size,
-        config.fixed_num_steps,
-        config.seed,
-        shuffle,
-    )
-    return Pipeline(store, order)
-
-
 def _train(
     config: MoseiConfig,
     data: MoseiData,
@@ -220,10 +168,10 @@ def _train(
     import keras
 
     from emorec.models.early_fusion import early_fusion
-    from emorec.training.fit import Progress, fit, write_history
+    from emorec.training.fit import Progress, fit, tensorboard, write_history
 
-    train = _pipeline(config, data, "train", shuffle=True)
-    valid = _pipeline(config, data, "valid")
+    train = pipeline_of(config, data, "train", shuffle=True)
+    valid = pipeline_of(config, data, "valid")
     use_cudnn, jit_compile = backend.compilation(config.jit)
     with scope:
         model = early_fusion(
@@ -279,88 +227,3 @@ def _train(
     )
     say(f"Kept epoch {fitted.best_epoch + 1}; {seconds:.1f} s of training.")
     return model, fitted, seconds
-
-
-def tensorboard(folder: Path) -> keras.callbacks.Callback:
-    """Return the TensorBoard callback.
-
-    Raises
-    ------
-    MissingExtraError
-        When the package is not installed.
-    """
-    import keras
-
-    # Keras writes the logs through TensorFlow, whatever backend trains.
-    for package, extra in (("tensorboard", "tensorboard"), ("tensorflow", "cuda")):
-        if find_spec(package) is None:
-            raise MissingExtraError(package, extra, "--tensorboard")
-    return keras.callbacks.TensorBoard(log_dir=str(folder))
-
-
-def _evaluate(
-    config: MoseiConfig,
-    source: Source,
-    data: MoseiData,
-    model: keras.Model,
-    folder: RunFolder,
-    settings: Mapping[str, Any],
-    say: Say,
-) -> MoseiResult:
-    """Predict validation and test, write every output, and print the main numbers."""
-    # Here, as scikit-learn takes a second to import and training need not wait for it.
-    from emorec.evaluation import outputs
-
-    train_mean = _targets(config, data, "train").mean(axis=0)
-    paths: list[Path] = []
-    scores = {}
-    for fold in ("valid", "test"):
-        pipeline = _pipeline(config, data, fold)
-        predicted = pipeline.predict(model)
-        outputs.check_scores(predicted, pipeline.store.ids)
-        scores[fold] = outputs.Scores(
-            schema=config.schema,
-            ids=pipeline.store.ids,
-            true=objectives.targets(data.stores[fold].labels, config.schema, "all", 0),
-            predicted=predicted,
-            train_mean=train_mean,
-            label_type=config.label_type,
-        )
-        if config.save_predictions:
-            path = folder.folder / f"predictions_{fold}_{config.param_name}.npz"
-            outputs.write_scores(path, scores[fold], data.spec.to_dict())
-            paths.append(path)
-    test = scores["test"]
-    tables = outputs.metric_rows(test, scores["valid"], config.threshold_emo_present)
-    row = {
-        "run": digest(settings),
-        "model_name": config.model_name,
-        "param_name": config.param_name,
-        "dataset": source.dataset,
-        "split": "test",
-        "segments": len(test.ids),
-        **{
-            name: value
-            for name, value in settings.items()
-            if name not in ("threshold_emo_present", "data")
-        },
-    }
-    csv_folder = folder.folder / config.csv_folder
-    paths += outputs.write_tables(
-        csv_folder, config.csv_name, row, tables, config.round_decimals
-    )
-    if config.save_predictions:
-        paths += outputs.write_predictions(folder.folder, config.param_name, test)
-    if config.save_confusion_matrix:
-        paths += outputs.write_confusion(
-            folder.folder,
-            f"{config.model_name}_{config.param_name}",
-            test,
-            scores["valid"],
-            config.threshold_emo_present,
-            f"{config.model_name}, {config.param_name}: test of {source.dataset}, "
-            f"{len(test.ids)} segments",
-            config.display_fig,
-        )
-    say("\n" + summary(tables, config.round_decimals, source.dataset))
-    return MoseiResult(tables, paths, data.damaged)

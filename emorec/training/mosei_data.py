@@ -18,8 +18,9 @@ from emorec.corpora.folds import FOLDS, FoldLists
 from emorec.corpora.segments import Report, build_segments, select_columns
 from emorec.errors import DataError, SpecError
 from emorec.files import digest
-from emorec.sequences.alignment import EPSILON, AlignedDataset, Entries
+from emorec.sequences.alignment import AlignedDataset, Entries
 from emorec.sequences.csd import ComputationalSequence
+from emorec.sequences.overlaps import EPSILON
 from emorec.training.config import MoseiConfig
 from emorec.training.mosei_aligned import is_current, load_aligned, write_beside
 from emorec.training.mosei_source import Say, Source
