@@ -122,8 +122,8 @@ class Progress(keras.callbacks.Callback):
         if not np.isfinite(history["loss"][-1]) or not np.isfinite(current):
             raise DataError(
                 f"The loss is not finite after epoch {epoch + 1}: the training "
-                "diverged. Lower --learning_rate (and pass --overwrite, as the name of "
-                "the run is taken), or look for damaged features in the data report."
+                "diverged. Lower --learning_rate (under another name, as this one is "
+                "taken, or with --overwrite), or look for damaged data in the report."
             )
         sign = 1 if self.monitor.endswith("loss") else -1
         values = [sign * value for value in history[self.monitor]]
