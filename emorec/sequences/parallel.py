@@ -168,10 +168,9 @@ def _begin(
     paths: dict[str, Path], words: str | None, labels: str | None, first: str
 ) -> None:
     """Open the files in a new process, which ends with the process that began it."""
-    # Ctrl-C reaches every process of a terminal; only the first one has to speak.
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
-    if hasattr(signal, "pthread_sigmask"):
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGINT])
+    # Ctrl-C reaches every process of a terminal. Only the first one has to speak, and
+    # it ends the others: a death of theirs before it hears would be taken for a fault.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_end_with_parent, daemon=True).start()
     sequences = {}
     for name, path in paths.items():
