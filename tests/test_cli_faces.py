@@ -11,7 +11,10 @@ from PIL import Image
 
 from emorec.cli.app import main
 
-TRAIN = ("faces", "train", "--num_epochs", "2", "--learning_rate", "0.02")
+TRAIN = (
+    *("faces", "train", "--num_epochs", "8"),
+    *("--augment", "flip", "--batch_size", "32"),
+)
 
 
 @pytest.fixture(scope="module")
@@ -52,7 +55,7 @@ def test_training_without_data_draws_a_miniature_and_says_so(place):
         f"run_{NAME}.json",
     }
     record = json.loads((runs / f"run_{NAME}.json").read_text())
-    assert record["status"] == "complete" and record["training"]["epochs"] == 2
+    assert record["status"] == "complete" and record["training"]["epochs"] == 8
     assert record["spec"]["normalisation"]["kind"] == "image"
     for path in runs.glob("*.png"):
         assert np.ptp(np.asarray(Image.open(path))) > 100
@@ -78,6 +81,13 @@ def test_accuracies_are_those_of_the_saved_predictions(place):
     unseen = right[chosen & ~seen].mean()
     assert clean["unseen", "model"] == pytest.approx(unseen, abs=1e-4)
     assert set(table["data"]) == {"emorec faces miniature (synthetic)"}
+
+
+def test_the_miniature_is_learnt_far_above_chance(place):
+    table = pd.read_csv(place[0] / "models" / "faces" / "accuracy.csv")
+    table = table[(table["split"] == "test") & (table["label_mode"] == "majority")]
+    accuracy = table[table["faces"] == "all"].set_index("predictor")["accuracy"]
+    assert accuracy["model"] > accuracy["constant"] + 0.3
 
 
 def test_a_finished_run_is_not_repeated(here, command):
