@@ -129,6 +129,19 @@ def test_evaluation_with_mirrored_faces_has_a_name_of_its_own(here, command):
         assert not np.allclose(one["scores"], other["scores"])
 
 
+def test_results_on_other_data_leave_those_of_the_training(here, command):
+    other = Path(shutil.copytree("ferplus/miniature", "other"))
+    next((other / "FER2013Test").iterdir()).unlink()
+    runs = Path("models/faces")
+    before = {path: path.read_bytes() for path in runs.glob(f"*_{NAME}.*")}
+    result = command(main, "faces", "evaluate", NAME, "--data", other)
+    assert result.code == 0, result.err
+    assert {path: path.read_bytes() for path in before} == before
+    (path,) = runs.glob(f"predictions_test_{NAME}_on_*.npz")
+    with np.load(path) as file:
+        assert len(file["ids"]) == 95
+
+
 def test_the_benchmark_computes_once_and_tells_counts(here, command, monkeypatch):
     first = command(main, "faces", "benchmark")
     assert first.code == 0, first.err

@@ -182,10 +182,12 @@ def evaluate(arguments: argparse.Namespace) -> int:
     for network in networks:
         result, spec = face_runs.predict(network, data, arguments.flip)
         results.append(result)
-        folder = RunFolder(output, network.name + suffix)
+        folder = RunFolder(output, network.name_on(data) + suffix)
         write_results(result, folder, spec, _mode(spec), say)
     if len(results) > 1:
-        folder = RunFolder(output, "ensemble_" + "_".join(n.name for n in networks))
+        folder = RunFolder(
+            output, "ensemble_" + "_".join(n.name_on(data) for n in networks)
+        )
         folder = RunFolder(output, folder.param_name[:100] + suffix)
         together = face_runs.ensemble(results, data)
         write_results(together, folder, spec, _mode(spec), say)

@@ -42,11 +42,20 @@ class FaceNetwork:
         What it is made of; their size and time identify it.
     load : callable
         Returns model and spec.
+    data : dict or None
+        Identity of the data of its training, as far as it is known.
     """
 
     name: str
     files: list[Path]
     load: Callable[[], tuple[keras.Model, Spec]]
+    data: dict | None = None
+
+    def name_on(self, data: FaceData) -> str:
+        """Return the name of its results on `data`; those on its own keep theirs."""
+        if self.data in (None, data.identity()):
+            return self.name
+        return f"{self.name}_on_{data.identity()['faces'][:8]}"
 
 
 def find(names: Sequence[str], folder: Path, say: Say) -> list[FaceNetwork]:
@@ -88,7 +97,8 @@ def _find(name: str, folder: Path, there: list[str], say: Say) -> FaceNetwork:
     if path.suffix in (".keras", ".json"):
         folder, name = path.parent, path.stem.partition("_")[2]
     run = RunFolder(folder, name)
-    if run.record() is None:
+    record = run.record()
+    if record is None:
         raise SpecError(
             f"{run.record_path}: no such run. Finished ones in {folder}: "
             f"{shorten(there) or 'none'}."
@@ -99,7 +109,7 @@ def _find(name: str, folder: Path, there: list[str], say: Say) -> FaceNetwork:
         backend.choose_backend()
         return backend.load_keras_model(model_path(run)), run.read_spec()
 
-    return FaceNetwork(name, files, load)
+    return FaceNetwork(name, files, load, record["settings"].get("data"))
 
 
 def published(network: str, weights: str, say: Say) -> tuple[keras.Model, Spec]:
