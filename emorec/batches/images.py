@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from typing import Any
@@ -18,9 +16,7 @@ from emorec.batches.augmentation import (
     mix,
     sample,
 )
-
-# Batches are made by so many threads; numpy computes outside of Python's lock.
-_THREADS = min(8, os.cpu_count() or 1)
+from emorec.batches.threaded import keras_dataset
 
 
 @dataclass(frozen=True)
@@ -138,12 +134,16 @@ class ImagePipeline:
             images, targets = mix(images, targets, augmentation.mixup, random)
         return images, targets
 
+    @property
+    def shapes(self) -> tuple[tuple[int, ...], tuple[int, ...]]:
+        """Shape of an image and of its target."""
+        size, channels = self.image_input.size, len(self.image_input.mean)
+        return (size, size, channels), self.targets.shape[1:]
+
     @cached_property
     def dataset(self) -> Any:
-        """What Keras takes: tf.data on TensorFlow, a PyDataset elsewhere."""
-        if keras.backend.backend() == "tensorflow":
-            return _tf_dataset(self)
-        return _Batches(self)
+        """What Keras takes."""
+        return keras_dataset(self)
 
     def predict(self, model: keras.Model) -> np.ndarray:
         """Return the outputs (n, K) float32 in the order of the images, unchanged."""
@@ -171,56 +171,3 @@ def predict(
         inputs = image_input(full, all_maps)
         outputs.append(np.asarray(model.predict_on_batch(inputs))[: len(part)])
     return np.concatenate(outputs).astype(np.float32)
-
-
-class _Batches(keras.utils.PyDataset):
-    """Numpy batches, made ahead by threads.
-
-    Keras' own queue begins an epoch before it says which one it is.
-    """
-
-    def __init__(self, pipeline: ImagePipeline) -> None:
-        super().__init__(workers=1, use_multiprocessing=False, max_queue_size=0)
-        self.pipeline = pipeline
-        self._threads = ThreadPoolExecutor(_THREADS)
-        self._ahead: dict[tuple[int, int], Future] = {}
-
-    def __len__(self) -> int:
-        return len(self.pipeline)
-
-    def __getitem__(self, number: int) -> tuple:
-        epoch = self.pipeline.epoch
-        last = min(number + 2 * _THREADS, len(self))
-        wanted = [(epoch, ahead) for ahead in range(number, last)]
-        self._ahead = {
-            key: self._ahead.get(key) or self._threads.submit(self.pipeline.batch, *key)
-            for key in wanted
-        }
-        return self._ahead[wanted[0]].result()
-
-
-def _tf_dataset(pipeline: ImagePipeline) -> Any:
-    import tensorflow as tf
-
-    size, channels = pipeline.image_input.size, len(pipeline.image_input.mean)
-    classes = pipeline.targets.shape[1]
-
-    def numbers():
-        yield from ((pipeline.epoch, number) for number in range(len(pipeline)))
-
-    def make(epoch, number):
-        images, targets = tf.numpy_function(
-            lambda epoch, number: pipeline.batch(int(epoch), int(number)),
-            [epoch, number],
-            [tf.float32, tf.float32],
-        )
-        images = tf.ensure_shape(images, (None, size, size, channels))
-        return images, tf.ensure_shape(targets, (None, classes))
-
-    dataset = tf.data.Dataset.from_generator(
-        numbers,
-        output_signature=(tf.TensorSpec((), tf.int64), tf.TensorSpec((), tf.int64)),
-    )
-    dataset = dataset.apply(tf.data.experimental.assert_cardinality(len(pipeline)))
-    dataset = dataset.map(make, num_parallel_calls=_THREADS, deterministic=True)
-    return dataset.prefetch(4)

@@ -4,13 +4,19 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from scipy import signal
 
 from emorec.errors import DataError, MissingExtraError, SpecError
+
+if TYPE_CHECKING:
+    import soundfile
 
 RATE = 16_000
 AUDIO_SUFFIXES = frozenset((".aif", ".aiff", ".flac", ".mp3", ".oga", ".ogg", ".wav"))
@@ -73,8 +79,76 @@ def read_audio(
     return np.ascontiguousarray(samples if literal else resample(samples, found, rate))
 
 
-def _decoded(path: Path) -> tuple[np.ndarray, int]:
-    """Return samples (N, channels) float32 and their rate; refuse what is damaged."""
+def read_part(
+    path: str | Path,
+    start: int,
+    count: int,
+    rate: int = RATE,
+    literal: bool = False,
+) -> np.ndarray:
+    """Read a part of a sound file, its first channel, and no more than that part.
+
+    Parameters
+    ----------
+    path, rate, literal
+        See `read_audio`.
+    start, count : int
+        The first sample, from 0, and the number of samples, both at `rate`.
+
+    Returns
+    -------
+    (<= count,) float32
+        That part of what `read_audio` returns; shorter where the sound ends.
+
+    Raises
+    ------
+    DataError, MissingExtraError
+        As of `read_audio`; a sound that is cut off behind the part is not noticed.
+    """
+    path = Path(path)
+    with _opened(path) as file:
+        found = rate if literal else file.samplerate
+        common = math.gcd(rate, found)
+        up, down = rate // common, found // common
+        # What the filter reaches on either side, in samples of the file.
+        reach = 0 if up == down else math.ceil(_CROSSINGS * max(up, down) / up) + 1
+        # A multiple of `down`, where samples before and after share their time.
+        first = max(0, start * down // up - reach) // down * down
+        last = min((start + count) * down // up + reach + 1, file.frames)
+        file.seek(min(first, file.frames))
+        samples = file.read(max(0, last - first), dtype="float32", always_2d=True)[:, 0]
+    if not np.isfinite(samples).all():
+        raise DataError(f"{path}: samples that are not finite. Convert it anew.")
+    offset = start - first * up // down
+    return resample(samples, found, rate)[offset : offset + count]
+
+
+class SoundInfo(NamedTuple):
+    """What the head of a sound file says.
+
+    Attributes
+    ----------
+    samples : int
+        Of each channel; of an mp3 an estimate.
+    rate : int
+        Samples a second.
+    channels : int
+    """
+
+    samples: int
+    rate: int
+    channels: int
+
+
+def sound_info(path: str | Path) -> SoundInfo:
+    """Return what the head of a sound file says; its errors are `read_audio`'s."""
+    with _opened(Path(path)) as file:
+        return SoundInfo(file.frames, file.samplerate, file.channels)
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[soundfile.SoundFile]:
+    """Open a sound file; whatever fails in the block is an error that names it."""
     try:
         import soundfile
     except (ImportError, OSError) as error:  # OSError: there without libsndfile
@@ -88,15 +162,21 @@ def _decoded(path: Path) -> tuple[np.ndarray, int]:
         raise DataError(f"{path}: the file is empty; expected a sound.")
     try:
         with soundfile.SoundFile(path) as file:
-            declared, rate, log = file.frames, file.samplerate, file.extra_info
-            compressed = file.format in ("MP3", "MPEG")
-            samples = file.read(dtype="float32", always_2d=True)
+            yield file
     # A raw file would need its rate told, which soundfile says by a TypeError.
     except (soundfile.LibsndfileError, TypeError, MemoryError) as error:
         raise DataError(
             f"{path}: cannot be read as a sound ({error}). Expected wav, flac, ogg or "
             "mp3; of a video, extract the sound first."
         ) from error
+
+
+def _decoded(path: Path) -> tuple[np.ndarray, int]:
+    """Return samples (N, channels) float32 and their rate; refuse what is damaged."""
+    with _opened(path) as file:
+        declared, rate, log = file.frames, file.samplerate, file.extra_info
+        compressed = file.format in ("MP3", "MPEG")
+        samples = file.read(dtype="float32", always_2d=True)
     if not len(samples):
         raise DataError(f"{path}: holds no samples; it may be cut off.")
     # libsndfile reads as much of a wav as there is and says so in its log only. An mp3

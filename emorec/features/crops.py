@@ -85,6 +85,42 @@ def teacher_frame(seconds: float) -> int:
     return math.floor(shown) + 1
 
 
+def frame_numbers(times: np.ndarray) -> np.ndarray:
+    """Return which of the teacher's frames, from 1, times (T,) in seconds are.
+
+    The nearest in a raster of 0.24 s; a video whose frames without a face have no row
+    keeps its others in place so.
+    """
+    raster = np.asarray(times, float) * VIDEO_RATE / EVERY
+    return np.floor(raster + 0.5).astype(np.int64) + 1
+
+
+def rows_within(numbers: np.ndarray, start_from_1: int, length: int) -> slice:
+    """Return which rows of logits belong to a crop, where frames may be missing.
+
+    Parameters
+    ----------
+    numbers : (T,) int
+        Of `frame_numbers`, rising; T is 1 or more.
+    start_from_1, length : int
+        As of `teacher_rows`, which this equals for numbers 1 ... T.
+
+    Returns
+    -------
+    slice
+        Never empty: where no frame falls into the crop, the nearest one.
+    """
+    first = teacher_frame(start_from_1 / RATE)
+    last = teacher_frame((start_from_1 + length - 1) / RATE)
+    begin, end = np.searchsorted(numbers, [first, last + 1])
+    if begin < end:
+        return slice(int(begin), int(end))
+    before, after = max(begin - 1, 0), min(begin, len(numbers) - 1)
+    nearer = first - numbers[before] <= numbers[after] - last
+    row = int(before if nearer and numbers[before] < first else after)
+    return slice(row, row + 1)
+
+
 def teacher_rows(start_from_1: int, length: int, count: int) -> slice:
     """Return which of a clip's `count` rows of logits belong to a crop.
 

@@ -1,0 +1,93 @@
+"""Batches that numpy makes, handed to Keras by threads that work ahead."""
+
+from __future__ import annotations
+
+import os
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any, Protocol
+
+import keras
+import numpy as np
+
+# Batches are made by so many threads; numpy computes outside of Python's lock.
+THREADS = min(8, os.cpu_count() or 1)
+
+
+class NumpyBatches(Protocol):
+    """Batches as a function of epoch and number, so that resuming repeats them.
+
+    Attributes
+    ----------
+    epoch : int
+        The epoch that the next iteration serves; set from outside.
+    shapes : tuple of tuple
+        Shape of an input and of a target, without the batch's axis.
+    """
+
+    epoch: int
+    shapes: tuple[tuple[int | None, ...], tuple[int, ...]]
+
+    def __len__(self) -> int:
+        """Return the number of batches of an epoch."""
+
+    def batch(self, epoch: int, number: int) -> tuple[np.ndarray, np.ndarray]:
+        """Return inputs and targets, float32."""
+
+
+def keras_dataset(batches: NumpyBatches) -> Any:
+    """Return what Keras takes: tf.data on TensorFlow, a PyDataset elsewhere."""
+    if keras.backend.backend() == "tensorflow":
+        return _tf_dataset(batches)
+    return _PyBatches(batches)
+
+
+class _PyBatches(keras.utils.PyDataset):
+    """Numpy batches, made ahead by threads.
+
+    Keras' own queue begins an epoch before it says which one it is.
+    """
+
+    def __init__(self, batches: NumpyBatches) -> None:
+        super().__init__(workers=1, use_multiprocessing=False, max_queue_size=0)
+        self.batches = batches
+        self._threads = ThreadPoolExecutor(THREADS)
+        self._ahead: dict[tuple[int, int], Future] = {}
+
+    def __len__(self) -> int:
+        return len(self.batches)
+
+    def __getitem__(self, number: int) -> tuple:
+        epoch = self.batches.epoch
+        last = min(number + 2 * THREADS, len(self))
+        wanted = [(epoch, ahead) for ahead in range(number, last)]
+        self._ahead = {
+            key: self._ahead.get(key) or self._threads.submit(self.batches.batch, *key)
+            for key in wanted
+        }
+        return self._ahead[wanted[0]].result()
+
+
+def _tf_dataset(batches: NumpyBatches) -> Any:
+    import tensorflow as tf
+
+    def numbers():
+        yield from ((batches.epoch, number) for number in range(len(batches)))
+
+    def make(epoch, number):
+        made = tf.numpy_function(
+            lambda epoch, number: batches.batch(int(epoch), int(number)),
+            [epoch, number],
+            [tf.float32, tf.float32],
+        )
+        return tuple(
+            tf.ensure_shape(array, (None, *shape))
+            for array, shape in zip(made, batches.shapes, strict=True)
+        )
+
+    dataset = tf.data.Dataset.from_generator(
+        numbers,
+        output_signature=(tf.TensorSpec((), tf.int64), tf.TensorSpec((), tf.int64)),
+    )
+    dataset = dataset.apply(tf.data.experimental.assert_cardinality(len(batches)))
+    dataset = dataset.map(make, num_parallel_calls=THREADS, deterministic=True)
+    return dataset.prefetch(4)
