@@ -9,9 +9,10 @@ from emorec.features.crops import (
     POOL_WIDTHS,
     centre_crop,
     crop_samples,
+    draw_start,
+    frame_numbers,
     teacher_frame,
     teacher_rows,
-    training_crop,
     width_at_test,
 )
 from emorec.features.mel import SCALES, logmel, mel_filters, to_hertz, to_mel
@@ -256,18 +257,12 @@ def test_a_clip_too_short_to_test_is_refused():
 def test_training_hears_a_random_part():
     assert crop_samples(4) == 64_384 and frame_count(crop_samples(3)) == 300
     random = np.random.default_rng(0)
-    clip = np.arange(16384 + 3)
-    drawn = [training_crop(clip, random, 1) for _ in range(50)]
-    assert {start for _, start in drawn} == {1, 2, 3}
-    for crop, start in drawn:
-        assert len(crop) == 16384 and crop[0] == clip[start - 1]
-    for short in (clip[:16384], clip[:9000], clip[:0]):
-        crop, start = training_crop(short, random, 1)
-        assert (len(crop), start) == (16384, 1) and not crop[len(short) :].any()
-        np.testing.assert_array_equal(crop[: len(short)], short)
+    starts = {draw_start(16384 + 3, 16384, random) for _ in range(50)}
+    assert starts == {1, 2, 3}
+    assert [draw_start(n, 16384, random) for n in (16384, 9000, 0)] == [1, 1, 1]
     # Nothing is heard of what lies beyond 19.9 s.
-    long = np.arange(40 * 16000)
-    assert max(training_crop(long, random)[0][-1] for _ in range(99)) < 19.9 * 16000
+    starts = [draw_start(40 * 16000, 64384, random) for _ in range(99)]
+    assert max(starts) + 64384 <= 19.9 * 16000
 
 
 @pytest.mark.parametrize(
@@ -280,9 +275,18 @@ def test_a_time_has_its_teacher_frame(seconds, frame):
 
 
 def test_a_crop_has_its_teacher_rows():
-    assert teacher_rows(1, 64384, 100) == slice(0, 17)
-    assert teacher_rows(16000, 64384, 100) == slice(4, 21)
-    assert teacher_rows(16000, 64384, 6) == slice(4, 6)
-    assert teacher_rows(160_000, 64384, 6) == slice(5, 6)  # the face left early
+    every, few = np.arange(1, 101), np.arange(1, 7)
+    assert teacher_rows(every, 1, 64384) == slice(0, 17)
+    assert teacher_rows(every, 16000, 64384) == slice(4, 21)
+    assert teacher_rows(few, 16000, 64384) == slice(4, 6)
+    assert teacher_rows(few, 160_000, 64384) == slice(5, 6)  # the face left early
+    # Frames 2 to 8 show no face.
+    gap = np.array([1, 9, 10])
+    assert teacher_rows(gap, 1, 64384) == slice(0, 3)
+    assert teacher_rows(gap, 1, 320) == slice(0, 1)
+    assert teacher_rows(gap, 10_000, 320) == slice(0, 1)
+    assert teacher_rows(gap, 25_000, 320) == slice(1, 2)
+    numbers = frame_numbers(np.array([0.0, 0.24, 0.5, 2.41]))
+    np.testing.assert_array_equal(numbers, [1, 2, 3, 11])
     with pytest.raises(DataError, match="without teacher logits"):
-        teacher_rows(1, 64384, 0)
+        teacher_rows(every[:0], 1, 64384)

@@ -58,24 +58,14 @@ def crop_samples(seconds: float = 4.0) -> int:
     return round(RATE * (seconds + 0.025 - 0.001))
 
 
-def training_crop(
-    samples: np.ndarray, random: np.random.Generator, seconds: float = 4.0
-) -> tuple[np.ndarray, int]:
-    """Draw a part of a clip (N,) at 16 kHz.
+def draw_start(samples: int, length: int, random: np.random.Generator) -> int:
+    """Return the place, from 1, of the first sample of a crop in a clip at 16 kHz.
 
-    Returns
-    -------
-    crop : (crop_samples(seconds),)
-        With zeros behind a clip that is shorter.
-    start_from_1 : int
-        Place of its first sample, uniform in 1 ... N - length, where N counts up to
-        19.9 s; 1 for a clip that is not longer than the crop.
+    Uniform in 1 ... samples - length, where samples count up to 19.9 s; 1 for a clip
+    that is not longer than the crop.
     """
-    length = crop_samples(seconds)
-    room = min(len(samples), round(RATE * LONGEST)) - length
-    start = int(random.integers(1, room + 1)) if room > 0 else 1
-    crop = samples[start - 1 : start - 1 + length]
-    return np.pad(crop, (0, length - len(crop))), start
+    room = min(samples, round(RATE * LONGEST)) - length
+    return int(random.integers(1, room + 1)) if room > 0 else 1
 
 
 def teacher_frame(seconds: float) -> int:
@@ -95,21 +85,31 @@ def frame_numbers(times: np.ndarray) -> np.ndarray:
     return np.floor(raster + 0.5).astype(np.int64) + 1
 
 
-def rows_within(numbers: np.ndarray, start_from_1: int, length: int) -> slice:
-    """Return which rows of logits belong to a crop, where frames may be missing.
+def teacher_rows(numbers: np.ndarray, start_from_1: int, length: int) -> slice:
+    """Return which of a clip's rows of logits belong to a crop.
 
     Parameters
     ----------
     numbers : (T,) int
-        Of `frame_numbers`, rising; T is 1 or more.
+        The teacher's frames, from 1, that have a row, rising; of `frame_numbers`.
     start_from_1, length : int
-        As of `teacher_rows`, which this equals for numbers 1 ... T.
+        Place and number of the crop's samples at 16 kHz.
 
     Returns
     -------
     slice
-        Never empty: where no frame falls into the crop, the nearest one.
+        Of rows from 0, never empty: where no frame falls into the crop, the nearest
+        one. (The reference has such a clip without a target, when its face left early.)
+
+    Raises
+    ------
+    DataError
+        When there are no rows.
     """
+    if not len(numbers):
+        raise DataError(
+            "a clip without teacher logits: expected a row per face. Leave it out."
+        )
     first = teacher_frame(start_from_1 / RATE)
     last = teacher_frame((start_from_1 + length - 1) / RATE)
     begin, end = np.searchsorted(numbers, [first, last + 1])
@@ -119,33 +119,3 @@ def rows_within(numbers: np.ndarray, start_from_1: int, length: int) -> slice:
     nearer = first - numbers[before] <= numbers[after] - last
     row = int(before if nearer and numbers[before] < first else after)
     return slice(row, row + 1)
-
-
-def teacher_rows(start_from_1: int, length: int, count: int) -> slice:
-    """Return which of a clip's `count` rows of logits belong to a crop.
-
-    Parameters
-    ----------
-    start_from_1, length : int
-        Place and number of the crop's samples at 16 kHz, as of `training_crop`.
-    count : int
-        Rows, one for each of the teacher's frames.
-
-    Returns
-    -------
-    slice
-        Of rows from 0, both ends clamped to rows that exist: it is never empty. (The
-        reference clamps the end only, so a clip whose face left early has no target.)
-
-    Raises
-    ------
-    DataError
-        When there are no rows.
-    """
-    if count < 1:
-        raise DataError(
-            "a clip without teacher logits: expected a row per face. Leave it out."
-        )
-    first = min(teacher_frame(start_from_1 / RATE), count)
-    last = min(teacher_frame((start_from_1 + length - 1) / RATE), count)
-    return slice(first - 1, last)

@@ -1,0 +1,310 @@
+"""Batches of sounds: parts drawn from clips, changed, and turned to spectrograms."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from emorec.batches.threaded import keras_dataset
+from emorec.errors import DataError, SpecError
+from emorec.features import crops, mel, spectrogram
+from emorec.features.audio import RATE, read_audio, read_part, resample
+
+FEATURES = ("voxceleb", "logmel")
+# Bytes of samples that are kept in memory; more is read from disk, part by part.
+CACHE = 2 << 30
+# (clip, start from 1, samples) -> the target (K,) of that part.
+Targets = Callable[[int, int, int], np.ndarray]
+
+
+@dataclass(frozen=True)
+class SpeechInput:
+    """How a sound becomes what a network takes; it travels in the spec.
+
+    Attributes
+    ----------
+    features : {"voxceleb", "logmel"}
+        See `emorec.features.spectrogram` and `emorec.features.mel`.
+    seconds : float
+        Of a part in training.
+    literal_rate : bool
+        Take the samples for 16 kHz, whatever the file says, as the published program
+        does.
+    """
+
+    features: str = "voxceleb"
+    seconds: float = 4.0
+    literal_rate: bool = False
+
+    def __post_init__(self) -> None:
+        if self.features not in FEATURES:
+            raise SpecError(
+                f"--features {self.features}: expected {' or '.join(FEATURES)}."
+            )
+        if not 1 <= self.seconds <= 10:
+            raise SpecError(f"--num_seconds {self.seconds:g}: expected 1 to 10.")
+
+    @property
+    def bins(self) -> int:
+        """Rows of a spectrogram."""
+        return spectrogram.FFT if self.features == "voxceleb" else mel.BANDS
+
+    @property
+    def samples(self) -> int:
+        """Samples of a part."""
+        return crops.crop_samples(self.seconds)
+
+    @property
+    def frames(self) -> int:
+        """Columns of a part's spectrogram."""
+        return spectrogram.frame_count(self.samples)
+
+    def of_part(self, samples: np.ndarray) -> np.ndarray:
+        """Return the normalised spectrograms (B, F, T, 1) float32 of parts (B, N)."""
+        if self.features == "logmel":
+            values = mel.logmel(samples, dtype=np.float32)
+        else:
+            values = spectrogram.spectrogram(samples, dtype=np.float32)
+        return values[..., None]
+
+    def of_clip(self, samples: np.ndarray) -> np.ndarray:
+        """Return the middle (F, W, 1) of a clip's spectrogram, normalised over it all.
+
+        W is `crops.width_at_test`, a multiple of 100 up to 1000.
+        """
+        whole = self.of_part(samples[None])[0, ..., 0]
+        return crops.centre_crop(whole)[..., None]
+
+    def read(self, path: Path) -> np.ndarray:
+        """Read a whole sound (N,)."""
+        return read_audio(path, literal=self.literal_rate)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain containers for JSON."""
+        return {"kind": "speech", "rate": RATE, "bins": self.bins, **asdict(self)}
+
+    @classmethod
+    def from_dict(cls, content: dict[str, Any]) -> SpeechInput:
+        """Rebuild it from `to_dict`."""
+        return cls(**{name: content[name] for name in cls.__dataclass_fields__})
+
+
+@dataclass(frozen=True)
+class SoundChanges:
+    """What happens to a part in training, besides being drawn.
+
+    Attributes
+    ----------
+    speed : float
+        Parts are played up to so much faster or slower, in steps of a hundredth, by
+        which the voice becomes higher or lower, too; 0.05 is the published value.
+    noise : float
+        Largest factor on an added noise; the noise is a part of one of `noise_files`,
+        or white and as loud as the part where there are none.
+    noise_files : tuple of Path
+        Sounds.
+    gain : float
+        Decibels; loudness changes by up to so much.
+    """
+
+    speed: float = 0.0
+    noise: float = 0.0
+    noise_files: tuple[Path, ...] = ()
+    gain: float = 0.0
+
+    def __post_init__(self) -> None:
+        if not (0 <= self.speed <= 0.5 and 0 <= self.noise <= 10 and self.gain >= 0):
+            raise SpecError(
+                f"--speed {self.speed:g}, --noise {self.noise:g}, --gain "
+                f"{self.gain:g}: expected 0 to 0.5, 0 to 10, and 0 or more."
+            )
+
+
+class Sounds:
+    """The samples of clips, from memory where they fit into it, else from disk.
+
+    Parameters
+    ----------
+    paths : sequence of Path
+    samples : (n,) int
+        Their lengths at 16 kHz.
+    literal : bool
+        See `SpeechInput.literal_rate`.
+    cache : int
+        Bytes; see `CACHE`.
+    """
+
+    def __init__(
+        self,
+        paths: Sequence[Path],
+        samples: np.ndarray,
+        literal: bool = False,
+        cache: int = CACHE,
+    ) -> None:
+        self.paths, self.samples, self.literal = list(paths), samples, literal
+        self._kept: dict[int, np.ndarray] | None = (
+            {} if 4 * int(np.sum(samples)) <= cache else None
+        )
+
+    def part(self, clip: int, start: int, count: int) -> np.ndarray:
+        """Return samples (count,) float32 from `start` (from 0), zeros behind the end."""
+        if self._kept is None:
+            found = read_part(self.paths[clip], start, count, literal=self.literal)
+        else:
+            if clip not in self._kept:
+                path = self.paths[clip]
+                self._kept[clip] = read_audio(path, literal=self.literal)
+            found = self._kept[clip][start : start + count]
+        return np.pad(found, (0, count - len(found)))
+
+
+class SoundPipeline:
+    """Batches of parts of clips for ``Model.fit``; a function of seed, epoch, number.
+
+    Parameters
+    ----------
+    sounds : Sounds
+        n clips.
+    targets : callable
+        See `Targets`.
+    num_labels : int
+        K.
+    speech_input : SpeechInput
+        How parts enter the network.
+    batch_size : int
+        The last batch may be smaller.
+    clips : (m,) int, optional
+        Which of the clips are served; all by default.
+    seed : int
+        Seed of order, parts and changes.
+    shuffle : bool
+        Whether each epoch has an order, parts and changes of its own. Else each clip
+        has one part for ever.
+    share : float
+        Of the clips in an epoch, drawn anew for each: a mini-epoch.
+    changes : SoundChanges
+        None by default.
+    waves : bool
+        Serve samples (B, N) for a network that makes spectrograms itself, on an
+        accelerator; else spectrograms (B, F, T, 1).
+
+    Attributes
+    ----------
+    epoch : int
+        The epoch that the next iteration serves; set from outside.
+    failure : DataError or None
+        Why a batch could not be made.
+    """
+
+    def __init__(
+        self,
+        sounds: Sounds,
+        targets: Targets,
+        num_labels: int,
+        speech_input: SpeechInput,
+        batch_size: int,
+        clips: np.ndarray | None = None,
+        seed: int = 0,
+        shuffle: bool = False,
+        share: float = 1.0,
+        changes: SoundChanges | None = None,
+        waves: bool = False,
+    ) -> None:
+        self.sounds, self.targets, self.num_labels = sounds, targets, num_labels
+        self.speech_input, self.batch_size = speech_input, batch_size
+        self.clips = np.arange(len(sounds.paths)) if clips is None else clips
+        self.seed, self.shuffle, self.share = seed, shuffle, share
+        self.changes, self.waves = changes or SoundChanges(), waves
+        self.epoch, self.failure = 0, None
+        self._order: tuple[int, np.ndarray] = (-1, np.zeros(0, int))
+
+    @property
+    def count(self) -> int:
+        """Clips of an epoch."""
+        return max(1, round(self.share * len(self.clips)))
+
+    def __len__(self) -> int:
+        """Return the number of batches of an epoch."""
+        return -(-self.count // self.batch_size)
+
+    @property
+    def shapes(self) -> tuple[tuple[int, ...], tuple[int, ...]]:
+        """Shape of an input and of a target."""
+        of_input = self.speech_input
+        spectrograms = (of_input.bins, of_input.frames, 1)
+        inputs = (of_input.samples,) if self.waves else spectrograms
+        return inputs, (self.num_labels,)
+
+    def order(self, epoch: int) -> np.ndarray:
+        """Return the clips of an epoch in their order."""
+        if not self.shuffle:
+            return self.clips[: self.count]
+        if self._order[0] != epoch:
+            random = np.random.default_rng((self.seed, epoch))
+            self._order = epoch, random.permutation(self.clips)[: self.count]
+        return self._order[1]
+
+    def batch(self, epoch: int, number: int) -> tuple[np.ndarray, np.ndarray]:
+        """Return inputs and targets (B, K), float32."""
+        first = number * self.batch_size
+        clips = self.order(epoch)[first : first + self.batch_size]
+        key = (self.seed, epoch, number) if self.shuffle else (self.seed, number)
+        random = np.random.default_rng(key)
+        try:
+            parts = [self._part(int(clip), random) for clip in clips]
+        except DataError as error:
+            # Inside of TensorFlow's graph its text would be buried.
+            self.failure = error
+            raise
+        waves = np.stack([samples for samples, _ in parts])
+        targets = np.stack([target for _, target in parts]).astype(np.float32)
+        return (waves if self.waves else self.speech_input.of_part(waves)), targets
+
+    def _part(
+        self, clip: int, random: np.random.Generator
+    ) -> tuple[np.ndarray, np.ndarray]:
+        count, changes = self.speech_input.samples, self.changes
+        steps = round(100 * changes.speed)
+        speed = 100 + (int(random.integers(-steps, steps + 1)) if steps else 0)
+        taken = -(-count * speed // 100)
+        start = crops.draw_start(int(self.sounds.samples[clip]), taken, random)
+        samples = self.sounds.part(clip, start - 1, taken)
+        if speed != 100:
+            samples = resample(samples, speed, 100)[:count]
+        changed = samples
+        if changes.noise:
+            changed = changed + self._noise(samples, random)
+        if changes.gain:
+            decibels = random.uniform(-changes.gain, changes.gain)
+            changed = changed * np.float32(10 ** (decibels / 20))
+        # Beyond full scale, a sound would count as one of 16 bits.
+        most = max(1, np.abs(samples).max())
+        samples = np.clip(changed, -most, most).astype(np.float32)
+        return samples, self.targets(clip, start, taken)
+
+    def _noise(self, samples: np.ndarray, random: np.random.Generator) -> np.ndarray:
+        volume = np.float32(random.uniform(0, self.changes.noise))
+        if not self.changes.noise_files:
+            white = random.standard_normal(len(samples), np.float32)
+            return volume * samples.std() * white
+        file = self._noise_sounds
+        number = int(random.integers(len(file.paths)))
+        start = crops.draw_start(int(file.samples[number]), len(samples), random)
+        found = file.part(number, start - 1, len(samples))
+        return volume * found
+
+    @cached_property
+    def _noise_sounds(self) -> Sounds:
+        files = list(self.changes.noise_files)
+        lengths = np.array([len(read_audio(path)) for path in files])
+        return Sounds(files, lengths)
+
+    @cached_property
+    def dataset(self) -> Any:
+        """What Keras takes."""
+        return keras_dataset(self)
