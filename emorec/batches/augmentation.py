@@ -223,11 +223,11 @@ def change_colours(
 def mix(
     images: np.ndarray, targets: np.ndarray, alpha: float, random: np.random.Generator
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Mix every image and its labels with another of the batch."""
+    """Mix every image (or sound) and its labels with another of the batch."""
     share = random.beta(alpha, alpha, len(images)).astype(np.float32)
     partner = random.permutation(len(images))
     flat = share[:, None]
-    tall = share[:, None, None, None]
+    tall = share.reshape(-1, *[1] * (images.ndim - 1))
     return (
         tall * images + (1 - tall) * images[partner],
         flat * targets + (1 - flat) * targets[partner],

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from emorec.batches.augmentation import mix
 from emorec.batches.threaded import keras_dataset
 from emorec.errors import DataError, SpecError
 from emorec.features import crops, mel, spectrogram
@@ -152,7 +153,7 @@ class Sounds:
         )
 
     def part(self, clip: int, start: int, count: int) -> np.ndarray:
-        """Return samples (count,) float32 from `start` (from 0), zeros behind the end."""
+        """Return samples (count,) float32 from `start`, from 0; zeros behind the end."""
         if self._kept is None:
             found = read_part(self.paths[clip], start, count, literal=self.literal)
         else:
@@ -192,6 +193,8 @@ class SoundPipeline:
     waves : bool
         Serve samples (B, N) for a network that makes spectrograms itself, on an
         accelerator; else spectrograms (B, F, T, 1).
+    mixup : float
+        See `emorec.batches.augmentation.mix`; 0 for none.
 
     Attributes
     ----------
@@ -214,12 +217,14 @@ class SoundPipeline:
         share: float = 1.0,
         changes: SoundChanges | None = None,
         waves: bool = False,
+        mixup: float = 0.0,
     ) -> None:
         self.sounds, self.targets, self.num_labels = sounds, targets, num_labels
         self.speech_input, self.batch_size = speech_input, batch_size
         self.clips = np.arange(len(sounds.paths)) if clips is None else clips
         self.seed, self.shuffle, self.share = seed, shuffle, share
         self.changes, self.waves = changes or SoundChanges(), waves
+        self.mixup = mixup
         self.epoch, self.failure = 0, None
         self._order: tuple[int, np.ndarray] = (-1, np.zeros(0, int))
 
@@ -263,7 +268,10 @@ class SoundPipeline:
             raise
         waves = np.stack([samples for samples, _ in parts])
         targets = np.stack([target for _, target in parts]).astype(np.float32)
-        return (waves if self.waves else self.speech_input.of_part(waves)), targets
+        inputs = waves if self.waves else self.speech_input.of_part(waves)
+        if self.mixup:
+            inputs, targets = mix(inputs, targets, self.mixup, random)
+        return inputs, targets
 
     def _part(
         self, clip: int, random: np.random.Generator

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -52,13 +52,16 @@ class Progress(keras.callbacks.Callback):
     folder : Path
         Where the state lies until the training has ended.
     monitor : str
-        ``val_loss`` (less is better) or ``val_acc`` (more is better).
+        ``val_loss`` (less is better), ``val_acc`` (more is better), or ``epoch``: the
+        last one counts as the best, so that validation chooses nothing.
     patience : int
         Epochs without improvement before the end.
     settings : str
         Digest of the run's settings; a state of other settings is not resumed.
     log : callable
         Receives one line per epoch.
+    shown : sequence of str, optional
+        What of the logged values the line has; all by default.
     """
 
     def __init__(
@@ -69,8 +72,10 @@ class Progress(keras.callbacks.Callback):
         patience: int,
         settings: str,
         log: Callable[[str], None],
+        shown: Sequence[str] | None = None,
     ) -> None:
         super().__init__()
+        self.shown = shown
         self.pipeline = pipeline
         self.folder = folder
         self.monitor = monitor
@@ -118,7 +123,8 @@ class Progress(keras.callbacks.Callback):
         history = self.state["history"]
         for name, value in (logs or {}).items():
             history.setdefault(name, []).append(float(value))
-        current = history[self.monitor][-1]
+        watched = history["loss" if self.monitor == "epoch" else self.monitor]
+        current = watched[-1]
         if not np.isfinite(history["loss"][-1]) or not np.isfinite(current):
             raise DataError(
                 f"The loss is not finite after epoch {epoch + 1}: the training "
@@ -126,8 +132,9 @@ class Progress(keras.callbacks.Callback):
                 "taken, or with --overwrite), or look for damaged data in the report."
             )
         sign = 1 if self.monitor.endswith("loss") else -1
-        values = [sign * value for value in history[self.monitor]]
+        values = [sign * value for value in watched]
         better = not values[:-1] or values[-1] < min(values[:-1])
+        better = better or self.monitor == "epoch"
         self.state["epochs"] = epoch + 1
         self.state["wait"] = 0 if better else self.state["wait"] + 1
         before = {self.state["best_epoch"], epoch - 1}
@@ -141,8 +148,13 @@ class Progress(keras.callbacks.Callback):
         write_json(self._path, self.state)
         for old in before - {self.state["best_epoch"], epoch}:
             self._weights(old).unlink(missing_ok=True)
-        numbers = "  ".join(f"{k} {v[-1]:.4f}" for k, v in sorted(history.items()))
-        self.log(f"epoch {epoch + 1:3d}  {numbers}{'  best' if better else ''}")
+        numbers = "  ".join(
+            f"{name} {values[-1]:.4f}"
+            for name, values in sorted(history.items())
+            if self.shown is None or name in self.shown
+        )
+        best = "  best" if better and self.monitor != "epoch" else ""
+        self.log(f"epoch {epoch + 1:3d}  {numbers}{best}")
         if self.ended:
             self.model.stop_training = True
 

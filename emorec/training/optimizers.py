@@ -7,8 +7,8 @@ import numpy as np
 from keras import ops
 
 from emorec.errors import SpecError
-from emorec.training.face_config import SCHEDULES
 
+SCHEDULES = ("constant", "steps", "halved", "cosine", "logspace")
 # Schedule -> share of the epochs -> factor on the rate from there on.
 _FALLS = {"steps": {1 / 3: 0.1, 2 / 3: 0.01}, "halved": {0.2: 0.5, 0.4: 0.1}}
 
@@ -73,10 +73,12 @@ class Schedule(keras.optimizers.schedules.LearningRateSchedule):
 
     Parameters
     ----------
-    kind : {"constant", "steps", "halved", "cosine"}
+    kind : {"constant", "steps", "halved", "cosine", "logspace"}
         ``steps`` divides the rate by ten after each third of the epochs (Albanie et
         al., 2018); ``halved`` halves it after a fifth and leaves a tenth after two
-        fifths (Barsoum et al., 2016); ``cosine`` lets it fall to 0 along half a cosine.
+        fifths (Barsoum et al., 2016); ``cosine`` lets it fall to 0 along half a cosine;
+        ``logspace`` to a tenth in the last epoch, by equal factors from one epoch to
+        the next (Albanie et al., 2018, published code).
     rate : float
         The first rate.
     epochs, steps : int
@@ -112,6 +114,10 @@ class Schedule(keras.optimizers.schedules.LearningRateSchedule):
             share = (epoch - self.warmup) / (self.epochs - self.warmup)
             share = ops.clip(share, 0.0, 1.0)
             rate = rate * 0.5 * (1 + ops.cos(np.pi * share))
+        if self.kind == "logspace":
+            # Half a step keeps an epoch's beginning off the edge.
+            done = ops.floor(epoch + 0.5 / self.steps)
+            rate = rate * 10 ** (-done / max(1, self.epochs - 1))
         for share, factor in _FALLS.get(self.kind, {}).items():
             # Half a step keeps the comparison off its edge.
             later = epoch + 0.5 / self.steps >= share * self.epochs

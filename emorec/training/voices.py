@@ -1,0 +1,349 @@
+"""Training a speech network: on a teacher's scores, or on labels."""
+
+from __future__ import annotations
+
+import shutil
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from emorec.artifacts.runs import RunFolder
+from emorec.artifacts.spec import Modality, Spec
+from emorec.batches.sounds import Sounds, SpeechInput, Targets
+from emorec.errors import DataError, SpecError
+from emorec.files import digest, whole_file
+from emorec.labels import LabelSchema
+from emorec.training import backend
+from emorec.training.voices_config import VoicesConfig
+
+if TYPE_CHECKING:
+    import keras
+
+    from emorec.batches.sounds import SoundPipeline
+    from emorec.training.fit import FitResult
+
+Say = Callable[[str], None]
+SHOWN = ("loss", "val_loss", "acc", "val_acc", "recall_mean", "val_recall_mean")
+
+
+@dataclass(frozen=True)
+class Task:
+    """What a speech network is to learn.
+
+    Attributes
+    ----------
+    sounds : Sounds
+        n clips.
+    targets : callable
+        (clip, start from 1, samples) -> target (K,) of that part.
+    train, valid : int arrays
+        Clips to learn from, and to validate on.
+    schema : LabelSchema
+        The K labels.
+    dataset : str
+        Name of the data, as every output tells it.
+    identity : dict
+        What a model trained on these data must record.
+    label_type : str
+        What is predicted, for the spec: ``distilled`` or ``single``.
+    """
+
+    sounds: Sounds
+    targets: Targets
+    train: np.ndarray
+    valid: np.ndarray
+    schema: LabelSchema
+    dataset: str
+    identity: dict[str, Any]
+    label_type: str
+
+
+def run(
+    config: VoicesConfig, task: Task, folder: RunFolder, say: Say
+) -> tuple[keras.Model, Spec]:
+    """Train a speech network, or load it where it was trained before.
+
+    Parameters
+    ----------
+    config : VoicesConfig
+        The settings.
+    task : Task
+        Sounds and targets.
+    folder : RunFolder
+        Where everything is written. An interrupted training goes on.
+    say : callable
+        Receives lines for the user.
+
+    Returns
+    -------
+    model : keras.Model
+        Spectrograms (B, F, T, 1), T free -> logits (B, K).
+    spec : Spec
+
+    Raises
+    ------
+    SpecError
+        When the name is taken by a run of other settings.
+    DataError
+        When the training diverges, or a sound can no longer be read.
+    """
+    settings = asdict(config) | {"data": task.identity}
+    with folder.alone():
+        folder.claim(settings, False, "Give this run its own --name.")
+        record = folder.record()
+        if record and record.get("status") == "complete":
+            say(f"{folder.param_name}: trained before.")
+            backend.choose_backend()
+            return load(folder)
+        return _train(config, task, folder, settings, say)
+
+
+def model_path(folder: RunFolder) -> Path:
+    """Return where a run's model lies."""
+    return folder.folder / f"model_{folder.param_name}.keras"
+
+
+def load(folder: RunFolder) -> tuple[keras.Model, Spec]:
+    """Return a finished run's network and spec."""
+    return backend.load_keras_model(model_path(folder)), folder.read_spec()
+
+
+def build(config: VoicesConfig, num_labels: int) -> keras.Model:
+    """Build the network of a configuration, with the weights it names."""
+    from emorec.models import vggm
+
+    if config.student == "vggm":
+        model = vggm.student(num_labels, dropout=config.dropout_rate)
+    else:
+        bins = config.speech_input.bins
+        model = vggm.compact(num_labels, bins, dropout=config.dropout_rate)
+    if config.weights:
+        _begin_with(model, config.weights)
+    elif config.loss_type == "euclidean":
+        # As published: distances of logits begin small.
+        head = model.get_layer("fc8")
+        head.kernel.assign(head.kernel / 10)
+    return model
+
+
+def _begin_with(model: keras.Model, weights: str) -> None:
+    """Copy weights by layer; a classifier of other labels keeps its own."""
+    source = backend.load_keras_model(weights)
+    for layer in model.layers:
+        if not layer.weights:
+            continue
+        try:
+            given = source.get_layer(layer.name).get_weights()
+        except ValueError:
+            given = []
+        own = [weight.shape for weight in layer.get_weights()]
+        if [weight.shape for weight in given] == own:
+            layer.set_weights(given)
+        elif layer.name != "fc8":
+            raise SpecError(
+                f"{weights}: its layer {layer.name} has the shapes "
+                f"{[weight.shape for weight in given]}, expected {own}. Choose the "
+                "--student and --features of its run."
+            )
+
+
+def _train(
+    config: VoicesConfig,
+    task: Task,
+    folder: RunFolder,
+    settings: dict[str, Any],
+    say: Say,
+) -> tuple[keras.Model, Spec]:
+    name = backend.prepare(config.seed, config.precision)
+    accelerators = backend.devices()
+    say(f"Training on {name}, {', '.join(accelerators) or 'CPU'}.")
+    from emorec.training.fit import write_history
+
+    of_input = config.speech_input
+    student = build(config, len(task.schema))
+    counts = {"train": len(task.train), "valid": len(task.valid)}
+    say(
+        f"{student.count_params():,} parameters; {counts['train']:,} clips to learn "
+        f"from, {counts['valid']:,} to validate on."
+    )
+    spec = Spec(
+        schema=task.schema,
+        modalities=(Modality("speech", of_input.features, of_input.bins),),
+        max_steps=0,
+        label_type=task.label_type,
+        normalisation=of_input.to_dict(),
+        data={"dataset": task.dataset, "backend": name, **counts},
+    )
+    folder.write_record(settings, spec, status="training")
+    began = time.perf_counter()
+    # Where there is an accelerator it makes the spectrograms: waveforms are an eighth
+    # as much to copy.
+    pipelines = _pipelines(config, task, of_input, waves=bool(accelerators))
+    fitted = _fit(config, task, student, pipelines, folder, digest(settings), say)
+    seconds = time.perf_counter() - began
+    with whole_file(model_path(folder)) as temporary:
+        student.save(temporary)
+    write_history(folder.folder / f"history_{folder.param_name}.csv", fitted.history)
+    _draw_history(fitted, folder, task)
+    folder.write_record(
+        settings,
+        spec,
+        status="complete",
+        training={
+            "epochs": len(fitted.history["loss"]),
+            "kept_epoch": fitted.best_epoch + 1,
+            "resumed_after": fitted.resumed_at,
+            "seconds": round(seconds, 1),
+            "devices": accelerators or ["CPU"],
+            "parameters": student.count_params(),
+        },
+    )
+    shutil.rmtree(folder.resume_folder, ignore_errors=True)
+    say(f"Kept epoch {fitted.best_epoch + 1}; {seconds:.0f} s of training.")
+    return student, spec
+
+
+def _pipelines(
+    config: VoicesConfig, task: Task, of_input: SpeechInput, waves: bool
+) -> dict[str, SoundPipeline]:
+    from emorec.batches.sounds import SoundPipeline
+
+    common = (task.sounds, task.targets, len(task.schema), of_input, config.batch_size)
+    return {
+        "train": SoundPipeline(
+            *common,
+            task.train,
+            config.seed,
+            shuffle=True,
+            share=config.mini_epoch_ratio,
+            changes=config.changes(),
+            waves=waves,
+            mixup=config.mixup,
+        ),
+        "valid": SoundPipeline(*common, task.valid, config.seed, waves=waves),
+    }
+
+
+def learner(
+    config: VoicesConfig, student: keras.Model, shape: tuple[int, ...]
+) -> keras.Model:
+    """Return the network that is trained: masks, and perhaps spectrograms, in front.
+
+    It shares the student's weights. `shape` is of an input without the batch's axis:
+    samples (N,) or a spectrogram (F, T, 1).
+    """
+    import keras
+
+    from emorec.models.speech_layers import FrontEnd, SpecAugment
+
+    inputs = keras.Input(shape)
+    x = FrontEnd(config.features)(inputs) if len(shape) == 1 else inputs
+    if config.bands or config.stretches:
+        x = SpecAugment(
+            config.bands,
+            config.widest_band,
+            config.stretches,
+            config.longest_stretch,
+            config.seed,
+        )(x)
+    return keras.Model(inputs, student(x))
+
+
+def optimizer_of(config: VoicesConfig, steps: int) -> keras.optimizers.Optimizer:
+    """Return the optimizer of a training with `steps` steps an epoch."""
+    import keras
+
+    from emorec.training.optimizers import GroupedSGD, Schedule
+
+    rate = Schedule(
+        config.schedule, config.learning_rate, config.num_epochs, steps, config.warmup
+    )
+    average = {"use_ema": config.ema > 0, "ema_momentum": config.ema}
+    if config.optimizer == "sgd":
+        return GroupedSGD(
+            rate, config.momentum, config.weight_decay, head="fc8", **average
+        )
+    optimizer = keras.optimizers.AdamW(rate, config.weight_decay, **average)
+    optimizer.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
+    return optimizer
+
+
+def _fit(
+    config: VoicesConfig,
+    task: Task,
+    student: keras.Model,
+    pipelines: dict[str, SoundPipeline],
+    folder: RunFolder,
+    run_id: str,
+    say: Say,
+) -> FitResult:
+    import keras
+
+    from emorec.training.distillation import Recalls, distillation_loss
+    from emorec.training.face_losses import acc
+    from emorec.training.fit import Progress, fit
+
+    model = learner(config, student, pipelines["train"].shapes[0])
+    labelled = task.label_type == "single"
+    loss = (
+        keras.losses.CategoricalCrossentropy(
+            from_logits=True, label_smoothing=config.label_smoothing
+        )
+        if labelled
+        else distillation_loss(config.loss_type, config.temperature)
+    )
+    model.compile(
+        optimizer=optimizer_of(config, len(pipelines["train"])),
+        loss=loss,
+        metrics=[acc, Recalls(task.schema.labels)],
+        jit_compile=backend.compilation_of_convolutions(config.jit),
+    )
+    monitor = {"last": "epoch", "best": "val_acc" if labelled else "val_loss"}
+    progress = Progress(
+        pipelines["train"],
+        folder.resume_folder,
+        monitor[config.keep],
+        config.patience or config.num_epochs + 1,
+        run_id,
+        say,
+        SHOWN,
+    )
+    callbacks = [keras.callbacks.SwapEMAWeights()] if config.ema else []
+    try:
+        fitted = fit(
+            model,
+            pipelines["train"],
+            pipelines["valid"],
+            config.num_epochs,
+            progress,
+            callbacks,
+        )
+    except Exception as error:
+        failures = [pipe.failure for pipe in pipelines.values() if pipe.failure]
+        if failures and not isinstance(error, DataError):
+            raise failures[0] from error
+        raise
+    if config.ema:
+        # What was validated: the averages belonging to the kept weights.
+        model.optimizer.finalize_variable_values(model.trainable_variables)
+    return fitted
+
+
+def _draw_history(fitted: FitResult, folder: RunFolder, task: Task) -> None:
+    from emorec.evaluation import figures
+
+    figures.save(
+        figures.learning_curve(
+            fitted.history,
+            fitted.best_epoch,
+            f"{folder.param_name}\non {task.dataset}",
+            "agreement with the teacher"
+            if task.label_type == "distilled"
+            else "accuracy",
+        ),
+        folder.folder / f"learning_curve_{folder.param_name}.png",
+    )
