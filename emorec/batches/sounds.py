@@ -153,7 +153,7 @@ class Sounds:
         )
 
     def part(self, clip: int, start: int, count: int) -> np.ndarray:
-        """Return samples (count,) float32 from `start`, from 0; zeros behind the end."""
+        """Return samples (count,) float32 from `start` (from 0), zeros after all."""
         if self._kept is None:
             found = read_part(self.paths[clip], start, count, literal=self.literal)
         else:
