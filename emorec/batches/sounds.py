@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 
 from emorec.batches.augmentation import mix
-from emorec.batches.threaded import keras_dataset
 from emorec.errors import DataError, SpecError
 from emorec.features import crops, mel, spectrogram
 from emorec.features.audio import RATE, read_audio, read_part, resample
@@ -315,4 +314,7 @@ class SoundPipeline:
     @cached_property
     def dataset(self) -> Any:
         """What Keras takes."""
+        # Settings and evaluation need no Keras, whose backend is chosen later.
+        from emorec.batches.threaded import keras_dataset
+
         return keras_dataset(self)
