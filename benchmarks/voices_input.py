@@ -3,9 +3,9 @@
     python benchmarks/voices_input.py [--clips 200] [--rounds 5]
 
 Writes so many sounds of 8.2 s (the mean of VoxCeleb1), 16 kHz, 16 bits, into a
-temporary folder, and then, by turns and on one core each, makes spectrograms of a random
-4 s part of every clip: emorec's training pipeline from disk and from memory, the same
-front ends on tensors by the backend, and librosa (load of the part, then its log-mel or
+temporary folder, and then, by turns and on one core each, makes spectrograms of a
+random 4 s part of every clip: emorec's pipeline from disk and from memory, the same
+front ends on tensors by the backend, and librosa (load of the part, its log-mel or
 its STFT, without the filters that emorec's have).
 Prints clips per second, how many times faster than real time the 4 s parts are made,
 and the ratio to librosa, each the median of the rounds with smallest and largest.
