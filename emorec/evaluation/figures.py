@@ -94,7 +94,7 @@ def learning_curve(
     Parameters
     ----------
     history : mapping
-        ``loss``, ``val_loss`` and perhaps ``acc``, ``val_acc``, one value an epoch.
+        ``loss`` and perhaps ``val_loss``, ``acc``, ``val_acc``, one value an epoch.
     best_epoch : int
         The epoch whose weights are kept, counted from 0.
     title : str
@@ -109,13 +109,14 @@ def learning_curve(
     for axes, name in zip(grid, names, strict=True):
         epochs = np.arange(1, len(history[name]) + 1)
         axes.plot(epochs, history[name], color=BLUE, label="train")
-        axes.plot(
-            epochs,
-            history[f"val_{name}"],
-            color=ORANGE,
-            linestyle="--",
-            label="validation",
-        )
+        if f"val_{name}" in history:
+            axes.plot(
+                epochs,
+                history[f"val_{name}"],
+                color=ORANGE,
+                linestyle="--",
+                label="validation",
+            )
         axes.axvline(best_epoch + 1, color=GREY, linewidth=1, label="kept")
         axes.set_xlabel("epoch")
         axes.set_ylabel(words[name])

@@ -179,7 +179,7 @@ def _random_states(model: keras.Model) -> list[keras.Variable]:
 def fit(
     model: keras.Model,
     train: Pipeline,
-    valid: Pipeline,
+    valid: Pipeline | None,
     epochs: int,
     progress: Progress,
     callbacks: list[keras.callbacks.Callback] | None = None,
@@ -193,7 +193,7 @@ def fit(
     model : keras.Model
         Compiled.
     train, valid : Pipeline
-        Batches.
+        Batches. Without `valid`, nothing is validated.
     epochs : int
         At most so many.
     progress : Progress
@@ -209,7 +209,7 @@ def fit(
     if start < epochs and not progress.ended:
         model.fit(
             train.dataset,
-            validation_data=valid.dataset,
+            validation_data=valid.dataset if valid else None,
             epochs=epochs,
             initial_epoch=start,
             callbacks=[progress, *(callbacks or [])],

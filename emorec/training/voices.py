@@ -41,7 +41,8 @@ class Task:
     targets : callable
         (clip, start from 1, samples) -> target (K,) of that part.
     train, valid : int arrays
-        Clips to learn from, and to validate on.
+        Clips to learn from, and to validate on; without any of these the settings
+        must keep the last epoch.
     schema : LabelSchema
         The K labels.
     dataset : str
@@ -213,7 +214,7 @@ def _pipelines(
     from emorec.batches.sounds import SoundPipeline
 
     common = (task.sounds, task.targets, len(task.schema), of_input, config.batch_size)
-    return {
+    pipelines = {
         "train": SoundPipeline(
             *common,
             task.train,
@@ -223,9 +224,15 @@ def _pipelines(
             changes=config.changes(),
             waves=waves,
             mixup=config.mixup,
-        ),
-        "valid": SoundPipeline(*common, task.valid, config.seed, waves=waves),
+        )
     }
+    if len(task.valid):
+        pipelines["valid"] = SoundPipeline(
+            *common, task.valid, config.seed, waves=waves
+        )
+    elif config.keep == "best":
+        raise SpecError("--keep best: there are no clips to validate on.")
+    return pipelines
 
 
 def learner(
@@ -317,7 +324,7 @@ def _fit(
         fitted = fit(
             model,
             pipelines["train"],
-            pipelines["valid"],
+            pipelines.get("valid"),
             config.num_epochs,
             progress,
             callbacks,
