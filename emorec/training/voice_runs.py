@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -136,12 +137,8 @@ def hear(
     text : str
         Of the progress bar.
     """
-    import keras
-
-    from emorec.models.vggm import EMBEDDING
-
     speech_input = SpeechInput.from_dict(spec.normalisation)
-    both = keras.Model(model.input, [model.output, model.get_layer(EMBEDDING).output])
+    both = _with_embedding(model)
     found: dict[int, tuple[np.ndarray, np.ndarray]] = {}
     failures: list[tuple[int, str]] = []
 
@@ -176,6 +173,29 @@ def hear(
         for k, width in enumerate(widths)
     )
     return Heard(rows, logits, embeddings, failures)
+
+
+def hear_one(ear: Ear, path: Path) -> tuple[np.ndarray, np.ndarray]:
+    """Return logits (K,) and embedding (E,) of one sound.
+
+    Raises
+    ------
+    DataError
+        When it cannot be heard.
+    """
+    heard = hear(ear.model, ear.spec, [path])
+    if heard.failures:
+        raise DataError(heard.failures[0][1])
+    return heard.logits[0], heard.embeddings[0]
+
+
+@lru_cache(maxsize=2)  # a model made anew would be compiled anew
+def _with_embedding(model: keras.Model) -> keras.Model:
+    import keras
+
+    from emorec.models.vggm import EMBEDDING
+
+    return keras.Model(model.input, [model.output, model.get_layer(EMBEDDING).output])
 
 
 def _outputs(model: keras.Model, clips: np.ndarray) -> list[np.ndarray]:

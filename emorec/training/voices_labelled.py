@@ -14,7 +14,12 @@ from emorec.batches.sounds import Sounds
 from emorec.corpora.acted import ActedSpeech
 from emorec.corpora.sounds import at_rate, index_sounds
 from emorec.errors import DataError, SpecError
-from emorec.evaluation.linear_probe import ProbeResult, check_folds, protocol_folds, summarise
+from emorec.evaluation.linear_probe import (
+    ProbeResult,
+    check_folds,
+    protocol_folds,
+    summarise,
+)
 from emorec.evaluation.single_label import softmax
 from emorec.files import digest
 from emorec.training import voices
