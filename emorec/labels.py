@@ -213,6 +213,16 @@ RAVDESS = LabelSchema(
     ),
     "single",
 )
+EMODB = LabelSchema(
+    "emodb",
+    ("anger", "boredom", "disgust", "fear", "happiness", "sadness", "neutral"),
+    "single",
+)
+# The six of the two audio-visual corpora of Albanie et al. (2018), in their order.
+_ACTED = ("angry", "disgust", "fear", "happy", "sad", "surprise")
+RML = LabelSchema("rml", _ACTED, "single")
+ENTERFACE = LabelSchema("enterface", _ACTED, "single")
+AFEW = LabelSchema("afew", (*_ACTED, "neutral"), "single")
 # MELD's order in common use, the alphabetical one of label encoders, and the one of
 # the text and fusion notebooks.
 MELD = LabelSchema(
@@ -245,6 +255,10 @@ SCHEMAS = {
         HSEMOTION8,
         HSEMOTION7,
         RAVDESS,
+        EMODB,
+        RML,
+        ENTERFACE,
+        AFEW,
         MELD,
         MELD_ALPHABETICAL,
         MELD_TEXT,

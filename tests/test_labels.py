@@ -7,6 +7,9 @@ import pytest
 
 from emorec.errors import LabelMismatchError, SpecError
 from emorec.labels import (
+    AFEW,
+    EMODB,
+    ENTERFACE,
     FER2013,
     FERPLUS,
     FERPLUS_VOTES,
@@ -20,6 +23,7 @@ from emorec.labels import (
     MOSEI_ALPHABETICAL,
     MOSEI_NEUTRAL,
     RAVDESS,
+    RML,
     SCHEMAS,
     SENTIMENT,
     LabelSchema,
@@ -44,6 +48,10 @@ ORDERS = [
     (HSEMOTION8, "Anger Contempt Disgust Fear Happiness Neutral Sadness Surprise"),
     (HSEMOTION7, "Anger Disgust Fear Happiness Neutral Sadness Surprise"),
     (RAVDESS, "neutral calm happy sad angry fearful disgust surprised"),
+    (EMODB, "anger boredom disgust fear happiness sadness neutral"),
+    (RML, "angry disgust fear happy sad surprise"),
+    (ENTERFACE, "angry disgust fear happy sad surprise"),
+    (AFEW, "angry disgust fear happy sad surprise neutral"),
     (MELD, "neutral surprise fear sadness joy disgust anger"),
     (MELD_ALPHABETICAL, "anger disgust fear joy neutral sadness surprise"),
     (MELD_TEXT, "neutral joy surprise anger sadness disgust fear"),
