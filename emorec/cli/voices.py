@@ -79,7 +79,7 @@ def add_commands(parser: argparse.ArgumentParser) -> None:
         "--frames", action="store_true", help="copy all frames of the faces"
     )
     samples_parser.add_argument("--overwrite", action="store_true")
-    samples_parser.set_defaults(run=samples)
+
 
 
 def _add_evaluation(parser: argparse.ArgumentParser) -> None:

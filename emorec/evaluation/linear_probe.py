@@ -138,6 +138,32 @@ def probe(
         predicted[test], row = found
         shared = set(corpus.speakers[train]) & set(corpus.speakers[test]) - {""}
         rows.append({"fold": number, **row, "speakers_shared": len(shared)})
+    return summarise(corpus, protocol, fold, predicted, rows, seed)
+
+
+def summarise(
+    corpus: ActedSpeech,
+    protocol: str,
+    fold: np.ndarray,
+    predicted: np.ndarray,
+    rows: list[dict],
+    seed: int = 0,
+) -> ProbeResult:
+    """Return the result of folds, whatever predicted them.
+
+    Parameters
+    ----------
+    corpus : ActedSpeech
+        n takes.
+    protocol : str
+        One of `PROTOCOLS`.
+    fold, predicted : (n,) int
+        See `ProbeResult`.
+    rows : list of dict
+        The columns of `ProbeResult.folds`, a row per fold.
+    seed : int
+        Of the bootstrap.
+    """
     folds = pd.DataFrame(rows)
     tested = fold >= 0
     true, chosen = corpus.classes[tested], predicted[tested]
