@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from emorec import __version__
-from emorec.cli import faces, mosei, mosi
+from emorec.cli import faces, mosei, mosi, voices
 from emorec.cli.console import Parser, guarded
 
 
@@ -19,5 +19,8 @@ def main(arguments: list[str] | None = None) -> int:
         groups.add_parser("mosi", help="CMU-MOSI: early fusion, sentiment")
     )
     faces.add_commands(groups.add_parser("faces", help="FER+: the face teacher"))
+    voices.add_commands(
+        groups.add_parser("voices", help="VoxCeleb and others: the speech student")
+    )
     parsed = parser.parse_args(arguments)
     return guarded(lambda: parsed.run(parsed))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from emorec.cli import voices_labelled
 from emorec.cli import voices_options as options
 from emorec.cli.console import INCOMPLETE, OK, say
 
@@ -56,6 +57,10 @@ def add_commands(parser: argparse.ArgumentParser) -> None:
     _add_evaluation(evaluate_parser)
     evaluate_parser.set_defaults(run=evaluate)
 
+    voices_labelled.add_train(commands)
+    voices_labelled.add_benchmark(commands)
+    voices_labelled.add_embed(commands)
+
     samples_parser = commands.add_parser(
         "samples",
         help="clips to look at and listen to, some of each emotion",
@@ -79,7 +84,7 @@ def add_commands(parser: argparse.ArgumentParser) -> None:
         "--frames", action="store_true", help="copy all frames of the faces"
     )
     samples_parser.add_argument("--overwrite", action="store_true")
-
+    samples_parser.set_defaults(run=samples)
 
 
 def _add_evaluation(parser: argparse.ArgumentParser) -> None:
@@ -172,7 +177,7 @@ def evaluate(arguments: argparse.Namespace) -> int:
 def _evaluate(model, spec, data, folder, arguments, how: str) -> int:
     from emorec.corpora.voxceleb import PARTITIONS
     from emorec.errors import SpecError, shorten
-    from emorec.evaluation.voices import write_results
+    from emorec.evaluation.voice_results import write_results
     from emorec.training import voice_runs
 
     partitions = arguments.partitions or PARTITIONS
@@ -187,10 +192,48 @@ def _evaluate(model, spec, data, folder, arguments, how: str) -> int:
         folder,
         spec,
         say,
-        ignored=tuple(arguments.ignore),
-        single_figures=arguments.single_figures,
+        ignored=_emotions(arguments.ignore, spec.schema),
+        singles=arguments.single_figures,
+        frames={data.dataset: data.frame_logits()},
     )
     for name, reason in failures[:_PRINTED]:
         say(f"not heard: {name}: {reason}")
     say(f"Written: {folder.folder}/*_{folder.param_name}.*, auc.csv")
     return INCOMPLETE if failures else OK
+
+
+def _emotions(names: list[str], schema) -> tuple[str, ...]:
+    """Return emotions to ignore; of those by default, what the schema has."""
+    if names == list(IGNORED):
+        return tuple(name for name in names if name in schema.labels)
+    for name in names:
+        schema.index(name)  # tells which there are
+    return tuple(names)
+
+
+def samples(arguments: argparse.Namespace) -> int:
+    """Export examples of each emotion."""
+    data, _ = _data(arguments)
+    from emorec.evaluation.voice_samples import export_samples
+    from emorec.training.voice_data import sample_candidates
+
+    root = Path(arguments.folder or FOLDER)
+    faces = arguments.face_dir or (root / "faces" if arguments.folder else None)
+    exported = export_samples(
+        arguments.dest,
+        sample_candidates(data, faces),
+        data.schema,
+        arguments.count,
+        arguments.seed,
+        _emotions(arguments.ignore, data.schema),
+        not arguments.no_peaks,
+        arguments.frames,
+        arguments.overwrite,
+    )
+    for emotion, count in exported.counts.items():
+        short = "" if count == exported.wanted else f" of {exported.wanted} wanted"
+        say(f"  {emotion}: {count}{short}")
+    for name, reason in exported.failures[:_PRINTED]:
+        say(f"left out: {name}: {reason}")
+    say(f"Written to {arguments.dest}")
+    return INCOMPLETE if exported.failures else OK

@@ -98,7 +98,7 @@ def benchmark(
     """
     folder = Path(folder)
     protocols = list(protocols) if protocols else applicable(corpus)
-    slugs = {name: re.sub(r"[^\w.-]+", "_", name) for name in features}
+    slugs = {name: _slug(name) for name in features}
     if not features or len(set(slugs.values())) < len(slugs):
         raise SpecError(
             f"Expected sets of features with names of their own, received "
@@ -125,6 +125,40 @@ def benchmark(
     frame = pd.DataFrame(table)
     say(table_text(frame))
     return frame
+
+
+def record(
+    corpus: ActedSpeech,
+    name: str,
+    result: ProbeResult,
+    folder: str | Path,
+    seed: int,
+    say: Callable[[str], None] = print,
+) -> pd.DataFrame:
+    """Put the result of networks that were trained on a corpus beside the probes'.
+
+    Parameters
+    ----------
+    corpus : ActedSpeech
+        The takes of the result.
+    name : str
+        Of the training; it stands in the column of the features.
+    result : ProbeResult
+        Over folds, of `emorec.evaluation.linear_probe.summarise`.
+    folder, seed, say
+        As of `benchmark`.
+    """
+    folder = Path(folder)
+    _write_left_out(folder, corpus, {}, None)
+    row = _row(corpus, corpus, name, None, result, seed)
+    _write(folder, corpus, name, _slug(name), result, row)
+    frame = pd.DataFrame([row])
+    say("\n" + table_text(frame))
+    return frame
+
+
+def _slug(name: str) -> str:
+    return re.sub(r"[^\w.-]+", "_", name)
 
 
 def table_text(table: pd.DataFrame) -> str:
@@ -166,7 +200,7 @@ def _row(
     corpus: ActedSpeech,
     kept: ActedSpeech,
     name: str,
-    width: int,
+    width: int | None,
     result: ProbeResult,
     seed: int,
 ) -> dict[str, object]:
@@ -174,7 +208,7 @@ def _row(
     parts = np.unique(kept.split[result.fold >= 0])
     split = result.protocol == "split"
     wanted = int(np.isin(corpus.split, parts).sum()) if split else len(corpus)
-    folds = result.folds
+    folds, empty = result.folds, pd.Series(dtype=float)
     return {
         "dataset": corpus.dataset,
         "features": name,
@@ -191,8 +225,9 @@ def _row(
         "f1_macro": result.f1_macro,
         "f1_low": result.f1_low,
         "f1_high": result.f1_high,
-        "train_accuracy": float(folds["train_accuracy"].mean()),
-        "not_converged": int((~folds["converged"]).sum()),
+        # Of a network they are not asked.
+        "train_accuracy": float(folds.get("train_accuracy", empty).mean()),
+        "not_converged": int((~folds.get("converged", empty.astype(bool))).sum()),
         "seed": seed,
     }
 

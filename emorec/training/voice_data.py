@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,9 +12,11 @@ import pandas as pd
 
 from emorec.artifacts.logits import Logits, read_logits
 from emorec.corpora import voxceleb
+from emorec.corpora.clips import find_clips
 from emorec.corpora.voxceleb import PARTITIONS, Voices, clip_id
 from emorec.errors import DataError, shorten
-from emorec.features.crops import frame_numbers
+from emorec.evaluation.voice_candidates import Candidate
+from emorec.features.crops import EVERY, VIDEO_RATE, frame_numbers
 from emorec.files import digest
 from emorec.labels import FERPLUS, LabelSchema, check_same
 from emorec.training.clip_labels import aggregate
@@ -72,6 +74,49 @@ class VoiceData:
         """Return one row of logits per clip (n, K), over all of its frames."""
         return np.stack(
             [aggregate(self.logits[self.rows(i)], how) for i in range(len(self))]
+        )
+
+    def frame_logits(self) -> Logits:
+        """Return the teacher's scores of all frames as one file of them."""
+        rows = len(self.logits)
+        return Logits(
+            self.schema,
+            self.voices.ids,
+            self.offsets,
+            times=(self.numbers - 1) * EVERY / VIDEO_RATE,
+            logits=self.logits,
+            boxes=np.zeros((rows, 4), np.float32),
+            tracks=np.zeros(rows, np.int32),
+            settings={"network": self.teacher},
+        )
+
+
+def sample_candidates(
+    data: VoiceData, faces: str | Path | None = None
+) -> Iterator[Candidate]:
+    """Yield the clips as examples to choose from.
+
+    Parameters
+    ----------
+    data : VoiceData
+        Clips.
+    faces : path, optional
+        Face tracks, in folders such as ``SPEAKER/1.6/VIDEO/00001``; a clip without one
+        has no pictures.
+    """
+    folders = {}
+    if faces is not None and Path(faces).is_dir():
+        found = find_clips([faces])
+        folders = {clip_id(clip.id): clip.path for clip in found if clip.path.is_dir()}
+    times = (data.numbers - 1) * EVERY / VIDEO_RATE
+    for number, name in enumerate(data.voices.ids):
+        rows = data.rows(number)
+        yield Candidate(
+            name,
+            data.voices.paths[number],
+            folders.get(name),
+            times[rows],
+            data.logits[rows],
         )
 
 
