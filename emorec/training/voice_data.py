@@ -15,7 +15,7 @@ from emorec.corpora import voxceleb
 from emorec.corpora.clips import find_clips
 from emorec.corpora.voxceleb import PARTITIONS, Voices, clip_id
 from emorec.errors import DataError, shorten
-from emorec.evaluation.voice_candidates import Candidate
+from emorec.evaluation.voice_candidates import Candidate, candidates
 from emorec.features.crops import EVERY, VIDEO_RATE, frame_numbers
 from emorec.files import digest
 from emorec.labels import FERPLUS, LabelSchema, check_same
@@ -94,7 +94,7 @@ class VoiceData:
 def sample_candidates(
     data: VoiceData, faces: str | Path | None = None
 ) -> Iterator[Candidate]:
-    """Yield the clips as examples to choose from.
+    """Return the clips as examples to choose from.
 
     Parameters
     ----------
@@ -108,16 +108,8 @@ def sample_candidates(
     if faces is not None and Path(faces).is_dir():
         found = find_clips([faces])
         folders = {clip_id(clip.id): clip.path for clip in found if clip.path.is_dir()}
-    times = (data.numbers - 1) * EVERY / VIDEO_RATE
-    for number, name in enumerate(data.voices.ids):
-        rows = data.rows(number)
-        yield Candidate(
-            name,
-            data.voices.paths[number],
-            folders.get(name),
-            times[rows],
-            data.logits[rows],
-        )
+    sounds = dict(zip(data.voices.ids, data.voices.paths, strict=True))
+    return candidates(data.frame_logits(), sounds, folders)
 
 
 def join(
