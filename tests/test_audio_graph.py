@@ -60,7 +60,6 @@ def test_without_tensorflow_io_the_extra_and_its_versions_are_named(
     for ask in (
         lambda: audio_graph.read_audio("a.wav"),
         lambda: audio_graph.read_part("a.wav", 0, 1),
-        lambda: read(["a.wav"]),
     ):
         with pytest.raises(MissingExtraError) as refusal:
             ask()

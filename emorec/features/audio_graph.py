@@ -161,8 +161,9 @@ def resample(samples, rate, wanted: int):
     tensorflow-io's filter (Speex, quality 4) has 64 taps of the lower rate and delays
     by half of them; the delay is taken away here, to the exact part of a sample.
     Returns ceil(N * wanted / rate) samples, what was within full scale cut to it, as
-    `emorec.features.audio.resample` does, whose filter is longer,
-    so the two differ most next to the lower of the two Nyquist rates.
+    `emorec.features.audio.resample` does, whose filter is longer: below 0.8 of the
+    lower Nyquist rate the two differ by 2e-5 of the loudest sample, at 0.9 by 1e-2, and
+    by as much within a filter's length of either end.
     """
     import tensorflow as tf
     import tensorflow_io as tfio
