@@ -29,10 +29,29 @@ class BusyError(EmorecError):
 class MissingExtraError(EmorecError):
     """An optional package is not installed; the message names emorec's extra."""
 
-    def __init__(self, package: str, extra: str, purpose: str) -> None:
+    def __init__(
+        self, package: str, extra: str, purpose: str, constraints: str | None = None
+    ) -> None:
+        """Name the extra and, of a package that needs others' old releases, their list.
+
+        Parameters
+        ----------
+        package, extra : str
+            The package and emorec's extra that brings it.
+        purpose : str
+            What needs it; begins the message.
+        constraints : str or None
+            File of the versions beside which the package runs. Others may be installed,
+            so the message says so and asks for an environment of its own.
+        """
+        lack, where, file = "is not installed", "", ""
+        if constraints:
+            lack += " or cannot run beside this TensorFlow"
+            where = ", in an environment of its own,"
+            file = f"-c {constraints} "
         super().__init__(
-            f"{purpose} needs the package '{package}', which is not installed. "
-            f"Install it with: pip install 'emorec[{extra}]'"
+            f"{purpose} needs the package '{package}', which {lack}. "
+            f"Install it{where} with: pip install {file}'emorec[{extra}]'"
         )
         self.package = package
         self.extra = extra

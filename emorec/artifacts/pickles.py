@@ -15,10 +15,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy._core import multiarray, numeric
 
 from emorec.errors import DataError
 from emorec.files import fingerprint, whole_file
+
+try:
+    from numpy._core import multiarray, numeric
+except ImportError:  # NumPy 1
+    from numpy.core import multiarray, numeric
 
 # NumPy 1 wrote its functions under numpy.core, NumPy 2 under numpy._core.
 _ALLOWED: dict[tuple[str, str], Any] = {
