@@ -151,6 +151,11 @@ class Sounds:
             {} if 4 * int(np.sum(samples)) <= cache else None
         )
 
+    @property
+    def in_memory(self) -> bool:
+        """Whether samples are kept once they are read."""
+        return self._kept is not None
+
     def part(self, clip: int, start: int, count: int) -> np.ndarray:
         """Return samples (count,) float32 from `start` (from 0), zeros after all."""
         if self._kept is None:
@@ -253,12 +258,34 @@ class SoundPipeline:
             self._order = epoch, random.permutation(self.clips)[: self.count]
         return self._order[1]
 
-    def batch(self, epoch: int, number: int) -> tuple[np.ndarray, np.ndarray]:
-        """Return inputs and targets (B, K), float32."""
+    def plan(
+        self, epoch: int, number: int
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Return what a batch without changes is made of, without reading a sound.
+
+        Clips (B,), the first samples of their parts (B,), from 1, and targets (B, K).
+        """
+        clips, random = self._begin(epoch, number)
+        count = self.speech_input.samples
+        starts = [
+            crops.draw_start(int(self.sounds.samples[clip]), count, random)
+            for clip in clips
+        ]
+        targets = [
+            self.targets(int(clip), start, count)
+            for clip, start in zip(clips, starts, strict=True)
+        ]
+        return clips, np.array(starts, np.int64), np.stack(targets).astype(np.float32)
+
+    def _begin(self, epoch: int, number: int) -> tuple[np.ndarray, np.random.Generator]:
         first = number * self.batch_size
         clips = self.order(epoch)[first : first + self.batch_size]
         key = (self.seed, epoch, number) if self.shuffle else (self.seed, number)
-        random = np.random.default_rng(key)
+        return clips, np.random.default_rng(key)
+
+    def batch(self, epoch: int, number: int) -> tuple[np.ndarray, np.ndarray]:
+        """Return inputs and targets (B, K), float32."""
+        clips, random = self._begin(epoch, number)
         try:
             parts = [self._part(int(clip), random) for clip in clips]
         except DataError as error:
@@ -313,8 +340,11 @@ class SoundPipeline:
 
     @cached_property
     def dataset(self) -> Any:
-        """What Keras takes."""
+        """What Keras takes; on TensorFlow read in its graph where that can be."""
         # Settings and evaluation need no Keras, whose backend is chosen later.
+        from emorec.batches import sounds_graph
         from emorec.batches.threaded import keras_dataset
 
+        if sounds_graph.serves(self):
+            return sounds_graph.dataset(self)
         return keras_dataset(self)
