@@ -166,8 +166,9 @@ def test_other_files_and_other_settings_are_refused(tmp_path, written):
 
 def test_the_centre_of_a_track_shows_a_face_as_the_faces_miniature_draws_it(written):
     def shapes(images):
-        mean = np.mean(images, axis=0) - np.mean(images)
-        return mean / mean.std()
+        # Brows, eyes and mouth; beyond them skin may be lighter or darker than rooms.
+        mean = np.mean(images, axis=0)[10:42, 11:37]
+        return (mean - mean.mean()) / mean.std()
 
     random = np.random.default_rng(0)
     drawn = [
@@ -182,8 +183,8 @@ def test_the_centre_of_a_track_shows_a_face_as_the_faces_miniature_draws_it(writ
             wholes.append(central_crop(image, 48, 1.0))
     wanted = shapes(drawn)
     alike = np.mean(shapes(crops) * wanted)
-    assert alike > 0.8
-    assert alike > np.mean(shapes(wholes) * wanted) + 0.1
+    assert alike > 0.7
+    assert alike > np.mean(shapes(wholes) * wanted) + 0.2
 
 
 def envelope(samples):
@@ -243,4 +244,4 @@ def test_talkers_differ_more_than_their_clips(written):
     np.fill_diagonal(same, False)
     for marks in (np.array(voices), np.array(looks)):
         apart = np.linalg.norm(marks[:, None] - marks[None], axis=-1)
-        assert apart[other].mean() > 1.3 * apart[same].mean()
+        assert apart[other].mean() > 1.1 * apart[same].mean()
