@@ -43,7 +43,7 @@ def ear(heard, width=4):
 
 def informative(corpus):
     columns = np.eye(7)[corpus.classes]
-    return columns + RANDOM.normal(0, 0.4, columns.shape)
+    return columns + RANDOM.normal(0, 0.25, columns.shape)
 
 
 def test_features_are_in_the_order_of_the_corpus_and_kept(corpus, tmp_path):

@@ -112,7 +112,8 @@ def feature_sets(
         failures.append(made.failures)
     width = found["logits"].shape[1] if "logits" in found else 8
     found["random"] = random_features(len(corpus), width, seed)
-    table = pd.concat(failures) if failures else pd.DataFrame(columns=["id", "reason"])
+    rows = [row for table in failures for row in table.to_numpy().tolist()]
+    table = pd.DataFrame(rows, columns=["id", "reason"])
     return {word: found[word] for word in dict.fromkeys(wanted)}, table
 
 
@@ -303,11 +304,11 @@ def _write_left_out(
 ) -> None:
     reasons = dict(failures[["id", "reason"]].values) if failures is not None else {}
     missing = {name: ~np.isfinite(a).all(axis=1) for name, a in arrays.items()}
+    files = corpus.report[["file", "reason"]].itertuples(index=False, name=None)
     rows = []
     for place in np.flatnonzero(np.any(list(missing.values()), axis=0)):
         names = [name for name, none in missing.items() if none[place]]
         reason = reasons.get(corpus.ids[place], "it has none that are finite")
         rows.append((corpus.ids[place], f"no features {', '.join(names)}: {reason}"))
-    table = pd.DataFrame(rows, columns=["file", "reason"])
-    whole = pd.concat([corpus.report, table]) if len(table) else corpus.report
-    write_table(folder / f"left_out_{corpus.dataset}.csv", whole)
+    table = pd.DataFrame([*files, *rows], columns=["file", "reason"])
+    write_table(folder / f"left_out_{corpus.dataset}.csv", table)
