@@ -127,7 +127,7 @@ def test_numbers_are_those_of_scikit_learn(protocol):
     f1 = f1_score(true, result.predicted, average="macro")
     assert result.f1_macro == pytest.approx(f1)
     assert result.f1_low < f1 < result.f1_high
-    assert result.accuracy > 0.5 and result.folds["converged"].all()
+    assert result.accuracy > 2 / 6 and result.folds["converged"].all()
 
 
 def test_random_features_are_at_the_floor_and_constant_is_the_majority():
