@@ -39,7 +39,7 @@ def corpus(classes=None, speakers=None, split=None):
     )
 
 
-def informative(classes, strength=1.5, width=8):
+def informative(classes, strength=0.6, width=8):
     some = np.eye(6)[classes] @ np.random.default_rng(1).normal(0, 1, (6, width))
     return strength * some + RANDOM.normal(0, 1, (len(classes), width))
 
@@ -127,7 +127,7 @@ def test_numbers_are_those_of_scikit_learn(protocol):
     f1 = f1_score(true, result.predicted, average="macro")
     assert result.f1_macro == pytest.approx(f1)
     assert result.f1_low < f1 < result.f1_high
-    assert result.accuracy > 0.5 and result.folds["converged"].all()
+    assert result.accuracy > 2 / 6 and result.folds["converged"].all()
 
 
 def test_random_features_are_at_the_floor_and_constant_is_the_majority():
@@ -142,6 +142,7 @@ def test_random_features_are_at_the_floor_and_constant_is_the_majority():
 
 
 def test_affine_maps_of_the_features_change_nothing():
+    assert (probe(FEATURES, CORPUS).folds["train_accuracy"] < 1).all()
     mixed = 100 + 1000 * FEATURES @ np.random.default_rng(3).normal(0, 1, (8, 8))
     one, other = (probe(x, CORPUS) for x in (FEATURES, mixed))
     assert np.mean(one.predicted == other.predicted) > 0.995

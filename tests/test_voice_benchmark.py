@@ -8,7 +8,7 @@ from emorec.artifacts.logits import Logits
 from emorec.corpora.acted import read_acted
 from emorec.errors import DataError, SpecError
 from emorec.labels import FERPLUS
-from emorec.training.voice_benchmark import applicable, benchmark
+from emorec.training.voice_benchmark import applicable, benchmark, feature_sets
 from emorec.training.voice_features import (
     extract,
     extract_librosa,
@@ -43,7 +43,7 @@ def ear(heard, width=4):
 
 def informative(corpus):
     columns = np.eye(7)[corpus.classes]
-    return columns + RANDOM.normal(0, 0.4, columns.shape)
+    return columns + RANDOM.normal(0, 0.25, columns.shape)
 
 
 def test_features_are_in_the_order_of_the_corpus_and_kept(corpus, tmp_path):
@@ -135,6 +135,24 @@ def test_librosa_is_kept_as_a_network_is(corpus, tmp_path):
     assert np.isnan(found.arrays["librosa"][2]).all()
     assert "cannot be read as a sound" in found.failures["reason"][0]
     assert extract_librosa(few, tmp_path / "cache", workers=1).made == 0
+
+
+def test_sets_come_as_they_are_wanted_and_random_ones_are_as_wide(corpus, tmp_path):
+    heard = []
+    wanted = ["random", "logits"]
+    sets, failures = feature_sets(corpus, wanted, tmp_path, ear(heard), "one")
+    assert list(sets) == wanted and failures.empty
+    assert sets["random"].shape == sets["logits"].shape == (84, 4)
+    # Another network is heard anew, beside the first one.
+    sets, _ = feature_sets(corpus, ["embeddings"], tmp_path, ear(heard, 5), "two")
+    assert list(sets) == ["embeddings"] and len(heard) == 168
+    feature_sets(corpus, wanted, tmp_path, ear(heard), "one")
+    assert len(heard) == 168
+    assert feature_sets(corpus, ["random"], tmp_path)[0]["random"].shape == (84, 8)
+    with pytest.raises(SpecError, match="Features mfcc: expected some of logits"):
+        feature_sets(corpus, ["mfcc"], tmp_path)
+    with pytest.raises(SpecError, match="need a network"):
+        feature_sets(corpus, ["logits"], tmp_path)
 
 
 def frames(ids, lengths):
