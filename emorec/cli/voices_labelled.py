@@ -148,40 +148,35 @@ def benchmark(arguments: argparse.Namespace) -> int:
 
     corpus = read_acted(arguments.folder, arguments.corpus)
     from emorec.artifacts.logits import read_logits
-    from emorec.evaluation.linear_probe import random_features
     from emorec.training import voice_benchmark, voice_features, voice_runs
 
     output = Path(arguments.output)
     wanted = arguments.features
     if wanted is None:
         wanted = [*(FEATURES[:2] if arguments.model else ()), *FEATURES[2:]]
-    features, failures = {}, []
+    ear = None
     if {"logits", "embeddings"} & set(wanted):
         if not arguments.model:
             raise SpecError("--features logits and embeddings need a --model.")
         ear = voice_runs.find(arguments.model, output)
-        cache = output / "features" / corpus.dataset / f"{ear.name}_{ear.content[:8]}"
-        found = voice_features.extract(
-            corpus, lambda path: voice_runs.hear_one(ear, path), cache, ear.content
-        )
-        failures.append(found.failures)
-        features |= {
-            f"{kind} of {ear.name}": found.arrays[kind]
-            for kind in ("logits", "embeddings")
-            if kind in wanted
-        }
-    if "librosa" in wanted:
-        cache = output / "features" / corpus.dataset / "librosa"
-        found = voice_features.extract_librosa(corpus, cache)
-        failures.append(found.failures)
-        features["librosa means"] = found.arrays["librosa"]
-    if "random" in wanted:
-        features["random"] = random_features(len(corpus), 8, arguments.seed)
+    found, failures = voice_benchmark.feature_sets(
+        corpus,
+        wanted,
+        output / "features",
+        ear and (lambda path: voice_runs.hear_one(ear, path)),
+        ear.content if ear else "",
+        seed=arguments.seed,
+    )
+    # Rows of several networks stand in one table.
+    features = {
+        f"{name} of {ear.name}" if ear and name in FEATURES[:2] else name: values
+        for name, values in found.items()
+    }
     if arguments.faces:
         faces = read_logits(arguments.faces)
-        found = voice_features.visual_features(corpus, faces, arguments.aggregator)
-        failures.append(found.failures)
-        features[f"faces ({arguments.aggregator})"] = found.arrays["faces"]
+        seen = voice_features.visual_features(corpus, faces, arguments.aggregator)
+        failures = pd.concat([failures, seen.failures], ignore_index=True)
+        features[f"faces ({arguments.aggregator})"] = seen.arrays["faces"]
     voice_benchmark.benchmark(
         corpus,
         features,
@@ -189,10 +184,10 @@ def benchmark(arguments: argparse.Namespace) -> int:
         output,
         say,
         arguments.seed,
-        pd.concat(failures) if failures else None,
+        failures,
     )
     say(f"Written: {output}/benchmark_{corpus.dataset}.csv and figures beside it")
-    return INCOMPLETE if any(len(table) for table in failures) else OK
+    return INCOMPLETE if len(failures) else OK
 
 
 def embed(arguments: argparse.Namespace) -> int:
