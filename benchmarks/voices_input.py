@@ -22,7 +22,8 @@ from pathlib import Path
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from emorec.batches.sounds import SoundPipeline, Sounds, SpeechInput
+from emorec.batches.sounds import SoundPipeline, Sounds
+from emorec.batches.speech_input import SpeechInput
 from emorec.training import backend
 
 SECONDS, PART, RATE = 8.2, 4.0, 16_000

@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 
 from emorec.artifacts.runs import RunFolder
-from emorec.batches.sounds import SoundChanges, SoundPipeline, Sounds, SpeechInput
+from emorec.batches.sounds import SoundChanges, SoundPipeline, Sounds
+from emorec.batches.speech_input import SpeechInput
 from emorec.errors import DataError, SpecError
 from emorec.features.audio import read_audio
 from emorec.labels import FERPLUS, LabelSchema
@@ -263,6 +264,7 @@ def task(clips, **kwargs):
         "train": np.arange(8),
         "valid": np.arange(8, 12),
         "schema": TWO,
+        "speakers": np.array(["a", "b", "c", "d"] * 3),
         "dataset": "tones",
         "identity": {"name": "tones"},
         "label_type": "single",

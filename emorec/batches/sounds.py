@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -11,87 +11,17 @@ from typing import Any
 import numpy as np
 
 from emorec.batches.augmentation import mix
+from emorec.batches.speakers import OtherVoices
+from emorec.batches.speech_input import SpeechInput, place_around
 from emorec.errors import DataError, SpecError
-from emorec.features import crops, mel, spectrogram
+from emorec.features import crops
 from emorec.features.audio import RATE, read_audio, read_part, resample
+from emorec.features.loudness import loud_part
 
-FEATURES = ("voxceleb", "logmel")
 # Bytes of samples that are kept in memory; more is read from disk, part by part.
 CACHE = 2 << 30
 # (clip, start from 1, samples) -> the target (K,) of that part.
 Targets = Callable[[int, int, int], np.ndarray]
-
-
-@dataclass(frozen=True)
-class SpeechInput:
-    """How a sound becomes what a network takes; it travels in the spec.
-
-    Attributes
-    ----------
-    features : {"voxceleb", "logmel"}
-        See `emorec.features.spectrogram` and `emorec.features.mel`.
-    seconds : float
-        Of a part in training.
-    literal_rate : bool
-        Take the samples for 16 kHz, whatever the file says, as the published program
-        does.
-    """
-
-    features: str = "voxceleb"
-    seconds: float = 4.0
-    literal_rate: bool = False
-
-    def __post_init__(self) -> None:
-        if self.features not in FEATURES:
-            raise SpecError(
-                f"--features {self.features}: expected {' or '.join(FEATURES)}."
-            )
-        if not 1 <= self.seconds <= 10:
-            raise SpecError(f"--num_seconds {self.seconds:g}: expected 1 to 10.")
-
-    @property
-    def bins(self) -> int:
-        """Rows of a spectrogram."""
-        return spectrogram.FFT if self.features == "voxceleb" else mel.BANDS
-
-    @property
-    def samples(self) -> int:
-        """Samples of a part."""
-        return crops.crop_samples(self.seconds)
-
-    @property
-    def frames(self) -> int:
-        """Columns of a part's spectrogram."""
-        return spectrogram.frame_count(self.samples)
-
-    def of_part(self, samples: np.ndarray) -> np.ndarray:
-        """Return the normalised spectrograms (B, F, T, 1) float32 of parts (B, N)."""
-        if self.features == "logmel":
-            values = mel.logmel(samples, dtype=np.float32)
-        else:
-            values = spectrogram.spectrogram(samples, dtype=np.float32)
-        return values[..., None]
-
-    def of_clip(self, samples: np.ndarray) -> np.ndarray:
-        """Return the middle (F, W, 1) of a clip's spectrogram, normalised over it all.
-
-        W is `crops.width_at_test`, a multiple of 100 up to 1000.
-        """
-        whole = self.of_part(samples[None])[0, ..., 0]
-        return crops.centre_crop(whole)[..., None]
-
-    def read(self, path: Path) -> np.ndarray:
-        """Read a whole sound (N,)."""
-        return read_audio(path, literal=self.literal_rate)
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return plain containers for JSON."""
-        return {"kind": "speech", "rate": RATE, "bins": self.bins, **asdict(self)}
-
-    @classmethod
-    def from_dict(cls, content: dict[str, Any]) -> SpeechInput:
-        """Rebuild it from `to_dict`."""
-        return cls(**{name: content[name] for name in cls.__dataclass_fields__})
 
 
 @dataclass(frozen=True)
@@ -101,8 +31,10 @@ class SoundChanges:
     Attributes
     ----------
     speed : float
-        Parts are played up to so much faster or slower, in steps of a hundredth, by
+        Parts are played up to 1 + `speed` times faster or slower, to a hundredth, by
         which the voice becomes higher or lower, too; 0.05 is the published value.
+    shift : float
+        Seconds by which parts around speech are moved to either side.
     noise : float
         Largest factor on an added noise; the noise is a part of one of `noise_files`,
         or white and as loud as the part where there are none.
@@ -113,15 +45,21 @@ class SoundChanges:
     """
 
     speed: float = 0.0
+    shift: float = 0.0
     noise: float = 0.0
     noise_files: tuple[Path, ...] = ()
     gain: float = 0.0
 
     def __post_init__(self) -> None:
-        if not (0 <= self.speed <= 0.5 and 0 <= self.noise <= 10 and self.gain >= 0):
+        if not (0 <= self.speed <= 0.5 and 0 <= self.noise <= 10):
             raise SpecError(
-                f"--speed {self.speed:g}, --noise {self.noise:g}, --gain "
-                f"{self.gain:g}: expected 0 to 0.5, 0 to 10, and 0 or more."
+                f"--speed {self.speed:g}, --noise {self.noise:g}: expected 0 to 0.5, "
+                "and 0 to 10."
+            )
+        if not (0 <= self.shift <= 10 and 0 <= self.gain <= 100):
+            raise SpecError(
+                f"--shift {self.shift:g}, --gain {self.gain:g}: expected 0 to 10 s, "
+                "and 0 to 100 dB."
             )
 
 
@@ -150,6 +88,7 @@ class Sounds:
         self._kept: dict[int, np.ndarray] | None = (
             {} if 4 * int(np.sum(samples)) <= cache else None
         )
+        self._loud: dict[int, tuple[int, int]] = {}
 
     @property
     def in_memory(self) -> bool:
@@ -161,11 +100,23 @@ class Sounds:
         if self._kept is None:
             found = read_part(self.paths[clip], start, count, literal=self.literal)
         else:
-            if clip not in self._kept:
-                path = self.paths[clip]
-                self._kept[clip] = read_audio(path, literal=self.literal)
-            found = self._kept[clip][start : start + count]
+            found = self.whole(clip)[start : start + count]
         return np.pad(found, (0, count - len(found)))
+
+    def whole(self, clip: int) -> np.ndarray:
+        """Return all samples (N,) float32 of a clip."""
+        if self._kept is not None and clip in self._kept:
+            return self._kept[clip]
+        found = read_audio(self.paths[clip], literal=self.literal)
+        if self._kept is not None:
+            self._kept[clip] = found
+        return found
+
+    def loud(self, clip: int) -> tuple[int, int]:
+        """Return first and last sample of what is loud in a clip."""
+        if clip not in self._loud:
+            self._loud[clip] = loud_part(self.whole(clip))
+        return self._loud[clip]
 
 
 class SoundPipeline:
@@ -199,6 +150,8 @@ class SoundPipeline:
         accelerator; else spectrograms (B, F, T, 1).
     mixup : float
         See `emorec.batches.augmentation.mix`; 0 for none.
+    voices : OtherVoices, optional
+        Gives spectrograms the bands of other speakers.
 
     Attributes
     ----------
@@ -222,13 +175,14 @@ class SoundPipeline:
         changes: SoundChanges | None = None,
         waves: bool = False,
         mixup: float = 0.0,
+        voices: OtherVoices | None = None,
     ) -> None:
         self.sounds, self.targets, self.num_labels = sounds, targets, num_labels
         self.speech_input, self.batch_size = speech_input, batch_size
         self.clips = np.arange(len(sounds.paths)) if clips is None else clips
         self.seed, self.shuffle, self.share = seed, shuffle, share
         self.changes, self.waves = changes or SoundChanges(), waves
-        self.mixup = mixup
+        self.mixup, self.voices = mixup, voices
         self.epoch, self.failure = 0, None
         self._order: tuple[int, np.ndarray] = (-1, np.zeros(0, int))
 
@@ -267,10 +221,7 @@ class SoundPipeline:
         """
         clips, random = self._begin(epoch, number)
         count = self.speech_input.samples
-        starts = [
-            crops.draw_start(int(self.sounds.samples[clip]), count, random)
-            for clip in clips
-        ]
+        starts = [self._start(int(clip), count, random) for clip in clips]
         targets = [
             self.targets(int(clip), start, count)
             for clip, start in zip(clips, starts, strict=True)
@@ -295,6 +246,8 @@ class SoundPipeline:
         waves = np.stack([samples for samples, _ in parts])
         targets = np.stack([target for _, target in parts]).astype(np.float32)
         inputs = waves if self.waves else self.speech_input.of_part(waves)
+        if self.voices is not None:
+            inputs = self.voices.change(inputs, clips, random)
         if self.mixup:
             inputs, targets = mix(inputs, targets, self.mixup, random)
         return inputs, targets
@@ -303,10 +256,12 @@ class SoundPipeline:
         self, clip: int, random: np.random.Generator
     ) -> tuple[np.ndarray, np.ndarray]:
         count, changes = self.speech_input.samples, self.changes
-        steps = round(100 * changes.speed)
-        speed = 100 + (int(random.integers(-steps, steps + 1)) if steps else 0)
+        speed = 100
+        if changes.speed:
+            most = np.log1p(changes.speed)
+            speed = round(100 * np.exp(random.uniform(-most, most)))
         taken = -(-count * speed // 100)
-        start = crops.draw_start(int(self.sounds.samples[clip]), taken, random)
+        start = self._start(clip, taken, random)
         samples = self.sounds.part(clip, start - 1, taken)
         if speed != 100:
             samples = resample(samples, speed, 100)[:count]
@@ -320,6 +275,17 @@ class SoundPipeline:
         most = max(1, np.abs(samples).max())
         samples = np.clip(changed, -most, most).astype(np.float32)
         return samples, self.targets(clip, start, taken)
+
+    def _start(self, clip: int, count: int, random: np.random.Generator) -> int:
+        """Return the place, from 1, of the first sample of a part of a clip."""
+        length = int(self.sounds.samples[clip])
+        if self.speech_input.part == "random":
+            return crops.draw_start(length, count, random)
+        shift = 0
+        if self.shuffle and self.changes.shift:
+            most = round(RATE * self.changes.shift)
+            shift = int(random.integers(-most, most + 1))
+        return 1 + place_around(self.sounds.loud(clip), length, count, shift)
 
     def _noise(self, samples: np.ndarray, random: np.random.Generator) -> np.ndarray:
         volume = np.float32(random.uniform(0, self.changes.noise))

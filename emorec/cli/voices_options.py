@@ -9,9 +9,11 @@ from typing import Any
 OUTPUT = "models/voices"
 # Option -> type, help; those of `emorec.training.voices_config.VoicesConfig`.
 TRAINING: dict[str, tuple[Any, str]] = {
-    "student": (str, "vggm (the published network) or compact"),
+    "student": (str, "vggm (the published network), compact or statistics"),
     "features": (str, "voxceleb (magnitudes of 512 bins) or logmel (64 bands)"),
     "num_seconds": (float, "of the parts that are drawn from clips"),
+    "part": (str, "random: parts from anywhere; speech: around what is loud"),
+    "normalisation": (str, "of bins: clip (over the part) or train (over all)"),
     "mini_epoch_ratio": (float, "share of the training clips in an epoch"),
     "keep": (str, "last or best: which epoch's weights are kept"),
     "batch_size": (int, "parts per batch"),
@@ -25,6 +27,8 @@ TRAINING: dict[str, tuple[Any, str]] = {
     "weight_decay": (float, "L2 in the gradient (sgd) or beside it (adamw)"),
     "dropout_rate": (float, "of the last two hidden layers"),
     "speed": (float, "play parts up to so much faster or slower, as 0.05"),
+    "shift": (float, "seconds by which parts around speech are moved"),
+    "other_voices": (float, "share of clips given bands of another speaker"),
     "noise": (float, "largest factor on added noise"),
     "noise_dir": (str, "folder of sounds that are the noise (white)"),
     "gain": (float, "change loudness by up to so many decibels"),

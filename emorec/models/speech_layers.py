@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import keras
+import numpy as np
 from keras import ops
 
 from emorec.errors import SpecError
@@ -17,28 +20,43 @@ class FrontEnd(keras.layers.Layer):
     ----------
     features : {"voxceleb", "logmel"}
         See `emorec.models.speech_frontend`.
+    mean, deviation : sequence of F floats
+        What each bin is normalised by; over its own time where there are none.
     **kwargs
         Those of `keras.layers.Layer`.
     """
 
-    def __init__(self, features: str = "voxceleb", **kwargs) -> None:
+    def __init__(
+        self,
+        features: str = "voxceleb",
+        mean: Sequence[float] = (),
+        deviation: Sequence[float] = (),
+        **kwargs,
+    ) -> None:
         # A spectrogram in bfloat16 would have three digits.
         super().__init__(dtype=kwargs.pop("dtype", "float32"), **kwargs)
         if features not in ("voxceleb", "logmel"):
             raise SpecError(f"features '{features}': expected voxceleb or logmel.")
         self.features = features
+        self.mean, self.deviation = list(mean), list(deviation)
 
     def call(self, waves):
         """Return the spectrograms."""
-        make = getattr(
-            speech_frontend,
-            {"voxceleb": "spectrogram"}.get(self.features, self.features),
+        if self.features == "logmel":
+            values = speech_frontend.logmel(waves, normalised=False)
+        else:
+            values = speech_frontend.magnitude(waves)
+        if not self.mean:
+            return speech_frontend.normalise(values)[..., None]
+        mean, deviation = (
+            np.array(x, np.float32)[:, None] for x in (self.mean, self.deviation)
         )
-        return make(waves)[..., None]
+        return ((values - mean) / deviation)[..., None]
 
     def get_config(self):
         """Return the constructor's arguments."""
-        return super().get_config() | {"features": self.features}
+        names = ("features", "mean", "deviation")
+        return super().get_config() | {name: getattr(self, name) for name in names}
 
 
 @keras.saving.register_keras_serializable("emorec")

@@ -193,7 +193,9 @@ def load_keras_model(path: str | os.PathLike[str]) -> keras.Model:
     """
     import keras
 
-    import emorec.models.early_fusion  # noqa: F401  (makes its layers known)
+    # Makes their layers known.
+    import emorec.models.early_fusion
+    import emorec.models.vggm  # noqa: F401
 
     if not os.path.isfile(path):
         raise SpecError(f"{path}: no such model. Train it first, without --no_train.")

@@ -14,9 +14,11 @@ import numpy as np
 
 from emorec.artifacts.runs import RunFolder
 from emorec.artifacts.spec import Spec
-from emorec.batches.sounds import Sounds, SpeechInput
+from emorec.batches.sounds import Sounds
+from emorec.batches.speech_input import SpeechInput
 from emorec.corpora.voxceleb import PARTITIONS
 from emorec.errors import DataError, SpecError, shorten
+from emorec.evaluation.single_label import softmax
 from emorec.features.crops import teacher_rows
 from emorec.files import digest, fingerprint, read_json
 from emorec.progress import track
@@ -122,8 +124,8 @@ def hear(
 ) -> Heard:
     """Ask a network about whole sounds.
 
-    Albanie et al. (2018), published code: the spectrogram of the whole clip, normalised
-    over it, its middle up to 10 s.
+    How, the network's own settings say (`SpeechInput.of_clip`); the published way is
+    the spectrogram of the whole clip, normalised over it, its middle up to 10 s.
 
     Parameters
     ----------
@@ -139,10 +141,10 @@ def hear(
     """
     speech_input = SpeechInput.from_dict(spec.normalisation)
     both = _with_embedding(model)
-    found: dict[int, tuple[np.ndarray, np.ndarray]] = {}
+    found: dict[int, list[list[np.ndarray]]] = {}
     failures: list[tuple[int, str]] = []
 
-    def look(row: int) -> np.ndarray | DataError:
+    def look(row: int) -> list[np.ndarray] | DataError:
         try:
             return speech_input.of_clip(speech_input.read(paths[row]))
         except DataError as error:
@@ -155,24 +157,34 @@ def hear(
     with ThreadPoolExecutor(_THREADS) as threads:
         for block in track(blocks, text):
             by_width: dict[int, list[tuple[int, np.ndarray]]] = {}
-            for row, clip in zip(block, threads.map(look, block), strict=True):
-                if isinstance(clip, DataError):
-                    failures.append((row, str(clip)))
-                else:
+            for row, clips in zip(block, threads.map(look, block), strict=True):
+                if isinstance(clips, DataError):
+                    failures.append((row, str(clips)))
+                    continue
+                found[row] = []
+                for clip in clips:
                     by_width.setdefault(clip.shape[1], []).append((row, clip))
             for clips in by_width.values():
                 for start in range(0, len(clips), BATCH):
                     part = clips[start : start + BATCH]
                     outputs = _outputs(both, np.stack([clip for _, clip in part]))
-                    rows = (row for row, _ in part)
-                    found |= zip(rows, zip(*outputs, strict=True), strict=True)
+                    for (row, _), *values in zip(part, *outputs, strict=True):
+                        found[row].append(values)
     rows = np.array(sorted(found), np.int64)
-    widths = [output.shape[-1] for output in both.outputs]
+    means = [_mean(found[row]) for row in rows]
     logits, embeddings = (
-        np.array([found[row][k] for row in rows], np.float32).reshape(-1, width)
-        for k, width in enumerate(widths)
+        np.array([mean[k] for mean in means], np.float32).reshape(-1, output.shape[-1])
+        for k, output in enumerate(both.outputs)
     )
     return Heard(rows, logits, embeddings, failures)
+
+
+def _mean(versions: list[list[np.ndarray]]) -> tuple[np.ndarray, np.ndarray]:
+    """Return logits of the mean probabilities, and the mean embedding."""
+    logits, embeddings = (np.stack(values) for values in zip(*versions, strict=True))
+    if len(logits) == 1:
+        return logits[0], embeddings[0]
+    return np.log(softmax(logits).mean(axis=0) + 1e-12), embeddings.mean(axis=0)
 
 
 def hear_one(ear: Ear, path: Path) -> tuple[np.ndarray, np.ndarray]:
@@ -230,6 +242,7 @@ def distillation_task(config: VoicesConfig, data: VoiceData) -> Task:
         np.flatnonzero(voices.partition == "train"),
         np.sort(drawn),
         data.schema,
+        voices.speakers,
         data.dataset,
         data.identity(),
         "distilled",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +13,9 @@ import numpy as np
 
 from emorec.artifacts.runs import RunFolder
 from emorec.artifacts.spec import Modality, Spec
-from emorec.batches.sounds import Sounds, SpeechInput, Targets
+from emorec.batches.sounds import Sounds, Targets
+from emorec.batches.speakers import BandStatistics, OtherVoices, band_statistics
+from emorec.batches.speech_input import SpeechInput
 from emorec.errors import DataError, SpecError
 from emorec.files import digest, whole_file
 from emorec.labels import LabelSchema
@@ -47,6 +49,8 @@ class Task:
         The K labels.
     dataset : str
         Name of the data, as every output tells it.
+    speakers : (n,) str
+        Of each clip.
     identity : dict
         What a model trained on these data must record.
     label_type : str
@@ -58,6 +62,7 @@ class Task:
     train: np.ndarray
     valid: np.ndarray
     schema: LabelSchema
+    speakers: np.ndarray
     dataset: str
     identity: dict[str, Any]
     label_type: str
@@ -117,11 +122,13 @@ def build(config: VoicesConfig, num_labels: int) -> keras.Model:
     """Build the network of a configuration, with the weights it names."""
     from emorec.models import vggm
 
+    dropout, bins = config.dropout_rate, config.speech_input.bins
     if config.student == "vggm":
-        model = vggm.student(num_labels, dropout=config.dropout_rate)
+        model = vggm.student(num_labels, dropout=dropout)
+    elif config.student == "compact":
+        model = vggm.compact(num_labels, bins, dropout=dropout)
     else:
-        bins = config.speech_input.bins
-        model = vggm.compact(num_labels, bins, dropout=config.dropout_rate)
+        model = vggm.statistics(num_labels, bins, dropout=dropout)
     if config.weights:
         _begin_with(model, config.weights)
     elif config.loss_type == "euclidean":
@@ -164,7 +171,9 @@ def _train(
     say(f"Training on {name}, {', '.join(accelerators) or 'CPU'}.")
     from emorec.training.fit import write_history
 
-    of_input = config.speech_input
+    of_input, bands = config.speech_input, None
+    if config.normalisation == "train":
+        of_input, bands = _normalised(of_input, task)
     student = build(config, len(task.schema))
     counts = {"train": len(task.train), "valid": len(task.valid)}
     say(
@@ -183,7 +192,8 @@ def _train(
     began = time.perf_counter()
     # Where there is an accelerator it makes the spectrograms: waveforms are an eighth
     # as much to copy.
-    pipelines = _pipelines(config, task, of_input, waves=bool(accelerators))
+    waves = bool(accelerators) and not config.other_voices
+    pipelines = _pipelines(config, task, of_input, bands, waves)
     fitted = _fit(config, task, student, pipelines, folder, digest(settings), say)
     seconds = time.perf_counter() - began
     with whole_file(model_path(folder)) as temporary:
@@ -208,8 +218,29 @@ def _train(
     return student, spec
 
 
+def _normalised(
+    of_input: SpeechInput, task: Task
+) -> tuple[SpeechInput, BandStatistics]:
+    """Return the input with the statistics of the training clips' loud parts."""
+    from emorec.progress import track
+
+    def loud(clip: int) -> np.ndarray:
+        first, last = task.sounds.loud(clip)
+        return of_input.raw(task.sounds.whole(clip)[first:last])
+
+    found = (loud(int(clip)) for clip in task.train)
+    found = track(found, "Statistics", len(task.train))
+    bands = band_statistics(found, task.train, task.speakers)
+    mean, deviation = (tuple(x.tolist()) for x in (bands.mean, bands.deviation))
+    return replace(of_input, mean=mean, deviation=deviation), bands
+
+
 def _pipelines(
-    config: VoicesConfig, task: Task, of_input: SpeechInput, waves: bool
+    config: VoicesConfig,
+    task: Task,
+    of_input: SpeechInput,
+    bands: BandStatistics | None,
+    waves: bool,
 ) -> dict[str, SoundPipeline]:
     from emorec.batches.sounds import SoundPipeline
 
@@ -224,6 +255,9 @@ def _pipelines(
             changes=config.changes(),
             waves=waves,
             mixup=config.mixup,
+            voices=OtherVoices(bands, config.other_voices)
+            if bands and config.other_voices
+            else None,
         )
     }
     if len(task.valid):
@@ -236,19 +270,25 @@ def _pipelines(
 
 
 def learner(
-    config: VoicesConfig, student: keras.Model, shape: tuple[int, ...]
+    config: VoicesConfig,
+    student: keras.Model,
+    shape: tuple[int, ...],
+    of_input: SpeechInput | None = None,
 ) -> keras.Model:
     """Return the network that is trained: masks, and perhaps spectrograms, in front.
 
     It shares the student's weights. `shape` is of an input without the batch's axis:
-    samples (N,) or a spectrogram (F, T, 1).
+    samples (N,) or a spectrogram (F, T, 1); `of_input`, by default the settings' own,
+    has what the spectrograms are normalised by.
     """
     import keras
 
     from emorec.models.speech_layers import FrontEnd, SpecAugment
 
     inputs = keras.Input(shape)
-    x = FrontEnd(config.features)(inputs) if len(shape) == 1 else inputs
+    of_input = of_input or config.speech_input
+    front = FrontEnd(of_input.features, of_input.mean, of_input.deviation)
+    x = front(inputs) if len(shape) == 1 else inputs
     if config.bands or config.stretches:
         x = SpecAugment(
             config.bands,
@@ -294,7 +334,8 @@ def _fit(
     from emorec.training.face_losses import acc
     from emorec.training.fit import Progress, fit
 
-    model = learner(config, student, pipelines["train"].shapes[0])
+    train = pipelines["train"]
+    model = learner(config, student, train.shapes[0], train.speech_input)
     labelled = task.label_type == "single"
     loss = (
         keras.losses.CategoricalCrossentropy(

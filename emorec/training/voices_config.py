@@ -6,11 +6,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from emorec.batches.sounds import FEATURES, SoundChanges, SpeechInput
+from emorec.batches.sounds import SoundChanges
+from emorec.batches.speech_input import FEATURES, SpeechInput
 from emorec.errors import SpecError
 from emorec.training.backend import JIT, PRECISIONS
 
-STUDENTS = ("vggm", "compact")
+STUDENTS = ("vggm", "compact", "statistics")
 LOSSES = ("hot-cross-ent", "kl", "softmaxlog", "euclidean", "huber")
 AGGREGATORS = ("max", "mean")
 OPTIMIZERS = ("sgd", "adamw")
@@ -24,9 +25,12 @@ class VoicesConfig:
     Attributes
     ----------
     student : str
-        One of `STUDENTS`: the published network or a narrow one.
-    features, num_seconds, literal_rate
-        See `emorec.batches.sounds.SpeechInput`.
+        One of `STUDENTS`: the published network, a narrow one, or a narrow one that
+        joins time by mean and deviation.
+    features, num_seconds, literal_rate, part, normalisation
+        See `emorec.batches.speech_input.SpeechInput`.
+    test_speeds : tuple of int
+        Its ``speeds``.
     loss_type, temperature
         See `emorec.training.distillation.distillation_loss`. Training with labels uses
         softmaxlog.
@@ -52,8 +56,10 @@ class VoicesConfig:
         Of fc6 and fc7.
     label_smoothing, mixup : float
         Of training with labels.
-    speed, noise, noise_dir, gain
+    speed, shift, noise, noise_dir, gain
         See `emorec.batches.sounds.SoundChanges`; the sounds of a folder.
+    other_voices : float
+        Share of `emorec.batches.speakers.OtherVoices`; needs normalisation train.
     bands, widest_band, stretches, longest_stretch
         See `emorec.models.speech_layers.SpecAugment`.
     ema : float
@@ -69,6 +75,9 @@ class VoicesConfig:
     features: str = "voxceleb"
     num_seconds: float = 4.0
     literal_rate: bool = False
+    part: str = "random"
+    normalisation: str = "clip"
+    test_speeds: tuple[int, ...] = (100,)
     loss_type: str = "hot-cross-ent"
     temperature: float = 2.0
     logit_aggregator: str = "max"
@@ -90,6 +99,8 @@ class VoicesConfig:
     label_smoothing: float = 0.0
     mixup: float = 0.0
     speed: float = 0.0
+    shift: float = 0.0
+    other_voices: float = 0.0
     noise: float = 0.0
     noise_dir: str = ""
     gain: float = 0.0
@@ -134,6 +145,7 @@ class VoicesConfig:
             "dropout_rate": (0, 0.99),
             "label_smoothing": (0, 0.99),
             "mixup": (0, 10),
+            "other_voices": (0, 1),
             "bands": (0, 20),
             "widest_band": (0, 1),
             "stretches": (0, 20),
@@ -150,12 +162,22 @@ class VoicesConfig:
             )
         if self.patience and self.keep == "last":
             raise SpecError("--patience needs --keep best.")
-        _ = self.speech_input, SoundChanges(self.speed, self.noise, (), self.gain)
+        if self.other_voices and self.normalisation != "train":
+            raise SpecError("--other_voices needs --normalisation train.")
+        # They check their own; what follows from the data comes later.
+        _ = self.speech_input, self._changes(())
 
     @property
     def speech_input(self) -> SpeechInput:
         """How sounds enter the network."""
-        return SpeechInput(self.features, self.num_seconds, self.literal_rate)
+        return SpeechInput(
+            self.features,
+            self.num_seconds,
+            self.literal_rate,
+            self.part,
+            self.normalisation,
+            speeds=tuple(self.test_speeds),
+        )
 
     def changes(self) -> SoundChanges:
         """Return what happens to parts in training; looks into `noise_dir`.
@@ -176,7 +198,10 @@ class VoicesConfig:
             )
             if not files:
                 raise SpecError(f"--noise_dir {self.noise_dir}: no sounds there.")
-        return SoundChanges(self.speed, self.noise, tuple(files), self.gain)
+        return self._changes(tuple(files))
+
+    def _changes(self, files: tuple[Path, ...]) -> SoundChanges:
+        return SoundChanges(self.speed, self.shift, self.noise, files, self.gain)
 
 
 # distil: vggm as Albanie et al. (2018) trained it (their code, where their text
@@ -194,6 +219,42 @@ PRESETS = {
         schedule="cosine",
         warmup=1,
     ),
+}
+
+
+# With labels: the recipe that was best on validation actors of RAVDESS, for two cores;
+# the same network with the published front end; and the published network.
+_LABELLED = VoicesConfig(
+    student="statistics",
+    features="logmel",
+    loss_type="softmaxlog",
+    num_seconds=2.24,
+    part="speech",
+    normalisation="train",
+    test_speeds=(80, 84, 89, 94, 100, 106, 112, 119, 125),
+    mini_epoch_ratio=1.0,
+    batch_size=32,
+    num_epochs=70,
+    optimizer="adamw",
+    learning_rate=3e-3,
+    schedule="cosine",
+    warmup=3,
+    weight_decay=0.05,
+    dropout_rate=0.3,
+    label_smoothing=0.05,
+    speed=0.25,
+    shift=0.3,
+    other_voices=0.8,
+    bands=1,
+    widest_band=10 / 64,
+    stretches=1,
+    longest_stretch=25 / 224,
+    ema=0.995,
+)
+LABELLED_PRESETS = {
+    "compact": _LABELLED,
+    "compact_voxceleb": replace(_LABELLED, features="voxceleb"),
+    "vggm": replace(_LABELLED, student="vggm", features="voxceleb", learning_rate=3e-4),
 }
 
 

@@ -199,6 +199,7 @@ def _task(
         np.flatnonzero(train),
         np.flatnonzero(valid),
         corpus.schema,
+        corpus.speakers,
         corpus.dataset,
         data.identity() | {"fold": fold},
         "single",
