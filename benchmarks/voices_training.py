@@ -25,7 +25,8 @@ status is 1. Third losses show whether the steps learn alike. float32 is TF32 in
 products on GPUs that have it, in both.
 
 `ms` is the median over rounds and groups of steps, with the smallest and the largest.
-FLOPs are multiplications and additions of the layers, forward times three; the
+FLOPs are multiplications and additions of the layers, forward times three (a little too
+many: the first convolution, 6 % of the published network, hands no gradient on); the
 spectrogram's are not among them. The peak is of dense products: `--peak` and
 `--peak-float32`, or the data sheet's of an H100 or H200. `GiB` is the most that the
 framework held. `spectrogram` is the share of the step that is saved when spectrograms
