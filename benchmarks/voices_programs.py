@@ -233,7 +233,7 @@ def run_input(arguments: argparse.Namespace) -> dict:
             pipeline.epoch = epoch
             data = pipeline.dataset
             if name == "jax":
-                data = (data[number] for number in range(len(data)))
+                return sum(len(data[number][0]) for number in range(len(data)))
             return sum(len(waves) for waves, _ in data)
 
         ways = {f"{count} threads": by_threads(count) for count in arguments.threads}
