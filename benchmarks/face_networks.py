@@ -26,14 +26,20 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
-import statistics
-import subprocess
 import sys
-import time
-from collections.abc import Callable
 
 import numpy as np
+from programs import (
+    keras_device,
+    keras_step,
+    median_of,
+    over_emorec,
+    take_turns,
+    timed,
+    torch_device,
+    torch_kind,
+    torch_step,
+)
 
 LABELS, RATE, MOMENTUM, DROPOUT = 8, 1e-3, 0.9, 0.5
 BLOCKS = (3, 4, 6, 3)
@@ -67,26 +73,9 @@ def forward_flops(size: int, gated: bool) -> int:
     return 2 * (products + entering * LABELS)
 
 
-def timed(step: Callable[[], None], wait: Callable[[], None], count: int) -> dict:
-    """Time groups of steps, waiting for the device at the end of each."""
-    began = time.perf_counter()
-    step()
-    wait()
-    first = time.perf_counter() - began
-    step()  # some compile what they have seen twice
-    wait()
-    seconds = []
-    for _ in range(5):
-        began = time.perf_counter()
-        for _ in range(count):
-            step()
-        wait()
-        seconds.append((time.perf_counter() - began) / count)
-    return {"first_s": first, "step_s": statistics.median(seconds)}
-
-
 def run_emorec(arguments: argparse.Namespace) -> dict:
     import keras
+    from keras import ops
 
     from emorec.models.resnet50 import resnet50
 
@@ -95,67 +84,13 @@ def run_emorec(arguments: argparse.Namespace) -> dict:
     gated = arguments.network == "senet50"
     model = resnet50(LABELS, squeeze_excitation=gated, size=arguments.size)
     optimizer = keras.optimizers.SGD(RATE, MOMENTUM)
-    optimizer.build(model.trainable_variables)
-    step = on_jax if keras.backend.backend() == "jax" else on_tensorflow
-    return step(model, optimizer, arguments) | {"backend": keras.backend.backend()}
 
+    def loss(labels, logits):
+        return -ops.mean(ops.sum(labels * ops.log_softmax(logits), axis=-1))
 
-def on_jax(model, optimizer, arguments: argparse.Namespace) -> dict:
-    import jax
-
-    images, labels = jax.device_put(draw(arguments.batch, arguments.size))
-
-    def loss(trainable, others, images, labels):
-        logits, others = model.stateless_call(trainable, others, images, training=True)
-        return -(labels * jax.nn.log_softmax(logits)).sum(-1).mean(), others
-
-    def train(state, images, labels):
-        trainable, others, moments = state
-        gradient = jax.grad(loss, has_aux=True)
-        gradients, others = gradient(trainable, others, images, labels)
-        trainable, moments = optimizer.stateless_apply(moments, gradients, trainable)
-        return trainable, others, moments
-
-    # Donated, a state leaves its memory to the next one.
-    train = jax.jit(train, donate_argnums=0)
-    groups = (
-        model.trainable_variables,
-        model.non_trainable_variables,
-        optimizer.variables,
-    )
-    states = [tuple([variable.value for variable in group] for group in groups)]
-
-    def step():
-        states[0] = train(states[0], images, labels)
-
-    times = timed(step, lambda: jax.block_until_ready(states[0]), arguments.steps)
-    return times | {"device": jax.devices()[0].device_kind}
-
-
-def on_tensorflow(model, optimizer, arguments: argparse.Namespace) -> dict:
-    import tensorflow as tf
-
-    images, labels = map(tf.constant, draw(arguments.batch, arguments.size))
-
-    @tf.function(jit_compile=True)
-    def train(images, labels):
-        with tf.GradientTape() as tape:
-            logits = model(images, training=True)
-            loss = tf.nn.softmax_cross_entropy_with_logits(labels, logits)
-            loss = tf.reduce_mean(loss)
-        gradients = tape.gradient(loss, model.trainable_variables)
-        optimizer.apply(gradients, model.trainable_variables)
-        return loss
-
-    last = []
-
-    def step():
-        last[:] = [train(images, labels)]
-
-    times = timed(step, lambda: last[0].numpy(), arguments.steps)
-    gpus = tf.config.list_physical_devices("GPU")
-    names = [tf.config.experimental.get_device_details(gpu) for gpu in gpus]
-    return times | {"device": names[0]["device_name"] if names else "cpu"}
+    images, labels = draw(arguments.batch, arguments.size)
+    step, wait = keras_step(model, optimizer, loss, images, labels)
+    return timed(step, wait, arguments.steps) | keras_device()
 
 
 def torch_network(gated: bool):
@@ -223,9 +158,7 @@ def run_pytorch(arguments: argparse.Namespace) -> dict:
     from torch import nn
 
     torch.manual_seed(0)
-    gpu = torch.cuda.is_available()
-    device = torch.device("cuda" if gpu else "cpu")
-    torch.backends.cudnn.benchmark = True
+    device, wait = torch_device()
     images, labels = map(torch.from_numpy, draw(arguments.batch, arguments.size))
     # A view: the memory already has the channels last.
     images, labels = images.to(device).permute(0, 3, 1, 2), labels.to(device)
@@ -234,48 +167,26 @@ def run_pytorch(arguments: argparse.Namespace) -> dict:
     model = model.to(memory_format=torch.channels_last)
     if arguments.run.endswith("compiled"):
         model = torch.compile(model)
-    optimizer = torch.optim.SGD(model.parameters(), RATE, MOMENTUM, fused=gpu)
+    fused = device.type == "cuda"
+    optimizer = torch.optim.SGD(model.parameters(), RATE, MOMENTUM, fused=fused)
     bf16 = arguments.precision == "bf16"
-
-    def step():
-        optimizer.zero_grad()
-        with torch.autocast(device.type, torch.bfloat16, enabled=bf16):
-            logits = model(images)
-        nn.functional.cross_entropy(logits.float(), labels).backward()
-        optimizer.step()
-
-    wait = torch.cuda.synchronize if gpu else lambda: None
-    kind = torch.cuda.get_device_name() if gpu else "cpu"
-    return timed(step, wait, arguments.steps) | {"device": kind, "parameters": size}
+    loss = nn.functional.cross_entropy
+    step = torch_step(model, optimizer, loss, (images,), labels, bf16)
+    return timed(step, wait, arguments.steps) | torch_kind() | {"parameters": size}
 
 
 def compare(arguments, network: str, batch: int, precision: str) -> dict[str, float]:
     """Run every program in turn; print the table, return ratios to emorec."""
-    results: dict[str, list[dict]] = {}
-    for _ in range(arguments.rounds):
-        for program in arguments.programs:
-            pytorch = program.startswith("pytorch")
-            options = {
-                "--run": program,
-                "--network": network,
-                "--batch": batch,
-                "--size": arguments.size,
-                "--steps": arguments.steps,
-                "--precision": precision,
-            }
-            words = [str(word) for pair in options.items() for word in pair]
-            done = subprocess.run(
-                [arguments.torch if pytorch else sys.executable, __file__, *words],
-                env={"TF_CPP_MIN_LOG_LEVEL": "3", **os.environ},
-                capture_output=True,
-                text=True,
-            )
-            if done.returncode:
-                reason = done.stderr.strip().splitlines()[-1:]
-                print(f"{program}: {' '.join(reason)}", file=sys.stderr)
-                continue
-            line = json.loads(done.stdout.splitlines()[-1])
-            results.setdefault(program, []).append(line)
+    options = {
+        "--network": network,
+        "--batch": batch,
+        "--size": arguments.size,
+        "--steps": arguments.steps,
+        "--precision": precision,
+    }
+    results = take_turns(
+        __file__, arguments.programs, arguments.rounds, arguments.torch, options
+    )
     lines = [line for each in results.values() for line in each]
     kinds = sorted({line["device"] for line in lines})
     backends = sorted({line["backend"] for line in lines if "backend" in line})
@@ -289,8 +200,8 @@ def compare(arguments, network: str, batch: int, precision: str) -> dict[str, fl
     peak = arguments.peak if precision == "bf16" else arguments.peak_float32
     times = {}
     for program, each in results.items():
-        seconds = statistics.median(line["step_s"] for line in each)
-        first = statistics.median(line["first_s"] for line in each)
+        seconds = median_of(each, "step_s")
+        first = median_of(each, "first_s")
         times[program] = seconds
         rate = flops / seconds / 1e12
         share = f"{rate / peak:8.1%}" if peak else f"{'-':>8s}"
@@ -299,8 +210,7 @@ def compare(arguments, network: str, batch: int, precision: str) -> dict[str, fl
             f"{rate:8.3f} {share}",
             flush=True,
         )
-    mine = times.get("emorec")
-    return {k: round(v / mine, 3) for k, v in times.items()} if mine else {}
+    return over_emorec(times)
 
 
 def main() -> None:

@@ -26,14 +26,20 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
-import statistics
-import subprocess
 import sys
-import time
-from collections.abc import Callable
 
 import numpy as np
+from programs import (
+    keras_device,
+    keras_step,
+    median_of,
+    over_emorec,
+    take_turns,
+    timed,
+    torch_device,
+    torch_kind,
+    torch_step,
+)
 
 SEGMENTS = 16_327
 WIDTHS, STEPS, UNITS, NODES, LABELS = (300, 35, 74), 45, 64, 128, 6
@@ -56,22 +62,6 @@ def draw(batch: int, steps: int) -> dict[str, np.ndarray]:
     }
 
 
-def timed(step: Callable[[], None], wait: Callable[[], None], count: int) -> dict:
-    """Time groups of steps, waiting for the device at the end of each."""
-    began = time.perf_counter()
-    step()
-    wait()
-    first = time.perf_counter() - began
-    seconds = []
-    for _ in range(5):
-        began = time.perf_counter()
-        for _ in range(count):
-            step()
-        wait()
-        seconds.append((time.perf_counter() - began) / count)
-    return {"first_s": first, "step_s": statistics.median(seconds)}
-
-
 def stock_network(num_layers: int, masked: bool):
     import keras
     from keras import layers
@@ -89,7 +79,6 @@ def stock_network(num_layers: int, masked: bool):
 
 def run_keras(arguments: argparse.Namespace) -> dict:
     """Train a network of Keras on JAX by a compiled step of its own."""
-    import jax
     import keras
 
     keras.utils.set_random_seed(0)
@@ -101,38 +90,14 @@ def run_keras(arguments: argparse.Namespace) -> dict:
     else:
         model = stock_network(arguments.layers, masked=arguments.run == "keras")
     optimizer = keras.optimizers.Adam()
-    optimizer.build(model.trainable_variables)
-    data = jax.device_put(draw(arguments.batch, STEPS))
-    labels = data["labels"]
+    data = draw(arguments.batch, STEPS)
     inputs = {tensor.name: data[tensor.name] for tensor in model.inputs}
 
-    def loss(trainable, others, inputs, labels):
-        outputs, others = model.stateless_call(trainable, others, inputs, training=True)
-        return abs(outputs - labels).mean(), others
+    def loss(labels, outputs):
+        return abs(outputs - labels).mean()
 
-    @jax.jit
-    def train(state, inputs, labels):
-        trainable, others, moments = state
-        gradient = jax.value_and_grad(loss, has_aux=True)
-        (_, others), gradients = gradient(trainable, others, inputs, labels)
-        trainable, moments = optimizer.stateless_apply(moments, gradients, trainable)
-        return trainable, others, moments
-
-    state = [
-        [variable.value for variable in variables]
-        for variables in (
-            model.trainable_variables,
-            model.non_trainable_variables,
-            optimizer.variables,
-        )
-    ]
-    states = [tuple(state)]
-
-    def step():
-        states[0] = train(states[0], inputs, labels)
-
-    times = timed(step, lambda: jax.block_until_ready(states[0]), arguments.steps)
-    return times | {"device": jax.devices()[0].device_kind}
+    step, wait = keras_step(model, optimizer, loss, inputs, data["labels"])
+    return timed(step, wait, arguments.steps) | keras_device()
 
 
 def run_pytorch(arguments: argparse.Namespace) -> dict:
@@ -140,8 +105,7 @@ def run_pytorch(arguments: argparse.Namespace) -> dict:
     from torch import nn
 
     torch.manual_seed(0)
-    gpu = torch.cuda.is_available()
-    device = torch.device("cuda" if gpu else "cpu")
+    device, wait = torch_device()
     packing = arguments.run.endswith("packed")
 
     class Network(nn.Module):
@@ -178,43 +142,25 @@ def run_pytorch(arguments: argparse.Namespace) -> dict:
     labels = torch.from_numpy(data["labels"]).to(device)
     lengths = torch.from_numpy(data["mask"].sum(1))  # PyTorch wants them on the host
     model = Network().to(device)
-    optimizer = torch.optim.Adam(model.parameters(), fused=gpu)
+    optimizer = torch.optim.Adam(model.parameters(), fused=device.type == "cuda")
     bf16 = arguments.precision == "bf16"
-
-    def step():
-        optimizer.zero_grad()
-        with torch.autocast(device.type, torch.bfloat16, enabled=bf16):
-            outputs = model(features, lengths)
-        nn.functional.l1_loss(outputs.float(), labels).backward()
-        optimizer.step()
-
-    wait = torch.cuda.synchronize if gpu else lambda: None
-    kind = torch.cuda.get_device_name() if gpu else "cpu"
-    return timed(step, wait, arguments.steps) | {"device": kind}
+    loss, inputs = nn.functional.l1_loss, (features, lengths)
+    step = torch_step(model, optimizer, loss, inputs, labels, bf16)
+    return timed(step, wait, arguments.steps) | torch_kind()
 
 
 def compare(arguments, layers: int, batch: int, precision: str) -> dict[str, float]:
     """Run every program in turn; print the table, return ratios to emorec."""
-    results: dict[str, list[dict]] = {}
-    for _ in range(arguments.rounds):
-        for program in arguments.programs:
-            interpreter = sys.executable
-            if program.startswith("pytorch"):
-                interpreter = arguments.torch
-            sizes = f"--layers {layers} --batch {batch} --steps {arguments.steps}"
-            sizes = f"{sizes} --precision {precision}"
-            done = subprocess.run(
-                [interpreter, __file__, "--run", program, *sizes.split()],
-                env={**os.environ, "KERAS_BACKEND": "jax"},
-                capture_output=True,
-                text=True,
-            )
-            if done.returncode:
-                reason = done.stderr.strip().splitlines()[-1:]
-                print(f"{program}: {' '.join(reason)}", file=sys.stderr)
-                continue
-            line = json.loads(done.stdout.splitlines()[-1])
-            results.setdefault(program, []).append(line)
+    options = {
+        "--layers": layers,
+        "--batch": batch,
+        "--steps": arguments.steps,
+        "--precision": precision,
+    }
+    results = take_turns(
+        *(__file__, arguments.programs, arguments.rounds, arguments.torch, options),
+        {"KERAS_BACKEND": "jax"},
+    )
     kinds = {line["device"] for lines in results.values() for line in lines}
     print(
         f"\n{layers} layers, batch {batch}, {precision}, {', '.join(sorted(kinds))}\n"
@@ -223,16 +169,15 @@ def compare(arguments, layers: int, batch: int, precision: str) -> dict[str, flo
     )
     times = {}
     for program, lines in results.items():
-        seconds = statistics.median(line["step_s"] for line in lines)
-        first = statistics.median(line["first_s"] for line in lines)
+        seconds = median_of(lines, "step_s")
+        first = median_of(lines, "first_s")
         times[program] = seconds
         print(
             f"{program:16s} {first:8.1f} {1e3 * seconds:10.2f} {batch / seconds:10.0f} "
             f"{SEGMENTS / batch * seconds:8.2f}",
             flush=True,
         )
-    mine = times.get("emorec")
-    return {k: round(v / mine, 3) for k, v in times.items()} if mine else {}
+    return over_emorec(times)
 
 
 def main() -> None:
