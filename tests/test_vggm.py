@@ -9,7 +9,7 @@ import pytest
 
 from emorec.errors import SpecError
 from emorec.features.crops import POOL_WIDTHS
-from emorec.models.vggm import compact, embedding, student
+from emorec.models.vggm import compact, embedding, statistics, student
 from tests.face_golden import drawn
 from tests.harness import (
     Subject,
@@ -38,6 +38,12 @@ def named(build, **kwargs):
 SUBJECTS = {
     "student": Subject(
         partial(named, student), {"widths": NARROW}, clips(512, 80), TARGETS
+    ),
+    "statistics": Subject(
+        partial(named, statistics),
+        {"bins": 20, "widths": (6, 8, 8, 8, 8, 8, 8)},
+        clips(20, 40),
+        TARGETS,
     ),
     "compact": Subject(
         partial(named, compact),

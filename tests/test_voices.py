@@ -1,21 +1,31 @@
 """Speech networks: the parts they hear, what they lose by, how they are taught."""
 
+from dataclasses import replace
+
 import keras
 import numpy as np
 import pytest
 
 from emorec.artifacts.runs import RunFolder
 from emorec.batches.sounds import SoundChanges, SoundPipeline, Sounds
-from emorec.batches.speech_input import SpeechInput
+from emorec.batches.speakers import OtherVoices, band_statistics
+from emorec.batches.speech_input import SpeechInput, place_around
 from emorec.errors import DataError, SpecError
 from emorec.features.audio import read_audio
+from emorec.features.loudness import loud_part
 from emorec.labels import FERPLUS, LabelSchema
 from emorec.models.speech_layers import FrontEnd, SpecAugment
 from emorec.training import voices
 from emorec.training.distillation import Recalls, distillation_loss
 from emorec.training.optimizers import Schedule
 from emorec.training.voice_runs import find, hear
-from emorec.training.voices_config import LOSSES, PRESETS, VoicesConfig, from_preset
+from emorec.training.voices_config import (
+    LABELLED_PRESETS,
+    LOSSES,
+    PRESETS,
+    VoicesConfig,
+    from_preset,
+)
 from tests.harness import run_on_jax
 
 soundfile = pytest.importorskip("soundfile", reason="needs the extra 'voices'")
@@ -104,7 +114,10 @@ def test_a_faster_sound_is_higher(clips):
         """Draws the largest speed, and each clip's beginning."""
 
         def integers(self, low, high=None):
-            return high - 1 if low < 0 else low
+            return low
+
+        def uniform(self, low, high):
+            return high
 
     served = pipeline(clips, changes=SoundChanges(speed=0.25), waves=True)
     samples, _ = served._part(0, Fast())
@@ -154,6 +167,82 @@ def test_masks_hide_bands_and_stretches_in_training_only():
     np.testing.assert_array_equal(
         np.asarray(again(ones, training=True))[..., 0], masked
     )
+
+
+def test_the_loud_part_of_a_sound_is_found():
+    random = np.random.default_rng(0)
+    quiet_then_loud = random.normal(0, 1e-4, 3 * RATE)
+    quiet_then_loud[RATE : 2 * RATE] += random.normal(0, 0.1, RATE)
+    first, last = loud_part(quiet_then_loud)
+    assert abs(first - RATE) <= 400 and abs(last - 2 * RATE) <= 400
+    # Loudness itself does not count, and what is all alike is loud throughout.
+    assert loud_part(0.01 * quiet_then_loud) == pytest.approx((first, last), abs=400)
+    assert loud_part(np.zeros(1040)) == (0, 1040) and loud_part(np.ones(9)) == (0, 9)
+    assert place_around((100, 300), 1000, 100) == 150
+    assert place_around((100, 300), 1000, 600) == 0
+    assert place_around((800, 1000), 1000, 600, shift=999) == 400
+    assert place_around((0, 100), 100, 600) == 0
+
+
+def test_bands_are_normalised_by_the_training_clips(clips):
+    sounds = Sounds(*clips)
+    some, speakers = np.array([0, 1, 4, 5]), np.array(["a", "b"] * 6)
+    raw = SpeechInput("logmel", 1.0)
+    found = [raw.raw(sounds.whole(clip)) for clip in some]
+    bands = band_statistics(found, some, speakers)
+    every = np.concatenate(found, axis=1)
+    np.testing.assert_allclose(bands.mean, every.mean(axis=1), atol=1e-3)
+    np.testing.assert_allclose(bands.deviation, every.std(axis=1), atol=1e-2)
+    assert bands.speakers[some].tolist() == [0, 1, 0, 1]
+    assert (np.delete(bands.speakers, some) == -1).all()
+    of_a = np.concatenate([found[0], found[2]], axis=1)
+    scaled = (of_a - bands.mean[:, None]) / bands.deviation[:, None]
+    np.testing.assert_allclose(bands.speaker_mean[0], scaled.mean(axis=1), atol=1e-2)
+    np.testing.assert_allclose(
+        bands.speaker_deviation[0], scaled.std(axis=1), atol=2e-2
+    )
+    of_train = replace(
+        raw,
+        normalisation="train",
+        mean=tuple(bands.mean.tolist()),
+        deviation=tuple(bands.deviation.tolist()),
+    )
+    waves = sounds.part(0, 0, of_train.samples)[None]
+    made = of_train.of_part(waves)
+    front = FrontEnd("logmel", of_train.mean, of_train.deviation)
+    np.testing.assert_allclose(np.asarray(front(waves)), made, atol=1e-3)
+    assert SpeechInput.from_dict(of_train.to_dict()) == of_train
+
+
+def test_a_voice_becomes_another_only_as_far_as_its_bands_go(clips):
+    random = np.random.default_rng(0)
+    one, two = random.normal(0, 1, (64, 500)), random.normal(3, 2, (64, 500))
+    bands = band_statistics([one, two], np.arange(2), np.array(["a", "b"]))
+    scaled = (one - bands.mean[:, None]) / bands.deviation[:, None]
+    given = np.repeat(scaled[None, ..., None], 200, axis=0)
+    clips = np.zeros(200, int)
+    same = OtherVoices(bands, 0.0).change(given, clips, random)
+    np.testing.assert_allclose(same, given, atol=1e-5)
+    changed = OtherVoices(bands, 1.0).change(given, clips, random)
+    means = changed.mean(axis=(2, 3))
+    low, high = bands.speaker_mean
+    assert ((means > low - 1e-3) & (means < high + 1e-3)).all()
+    assert means[:, 0].std() > 0.1
+    # Within a clip the order of its frames in a band stays.
+    order = np.argsort(given[0, 5, :, 0])
+    assert (np.diff(changed[:, 5, order, 0], axis=1) >= -1e-5).all()
+
+
+def test_parts_around_speech_hold_it_and_the_same_is_heard_at_test(clips):
+    samples = np.zeros(4 * RATE, np.float32)
+    samples[2 * RATE : 3 * RATE] = 0.1
+    around = SpeechInput("logmel", 1.5, part="speech", speeds=(100, 110))
+    heard = around.of_clip(samples)
+    assert [clip.shape for clip in heard] == [(64, around.frames, 1)] * 2
+    first = place_around(loud_part(samples), len(samples), around.samples)
+    assert first < 2 * RATE and first + around.samples > 3 * RATE
+    part = around.of_part(samples[None, first : first + around.samples])
+    np.testing.assert_allclose(heard[0], part[0], atol=1e-6)
 
 
 TEACHER = np.array([[2.0, 0.0, -1.0], [0.0, 3.0, 0.0]], np.float32)
@@ -242,6 +331,15 @@ def test_the_published_training_is_the_preset():
         from_preset("big", {})
 
 
+# What labels are learnt with, made small.
+LABELLED = replace(
+    LABELLED_PRESETS["compact"],
+    num_seconds=1.0,
+    num_epochs=2,
+    warmup=1,
+    batch_size=4,
+    test_speeds=(94, 106),
+)
 SMALL = VoicesConfig(
     student="compact",
     features="logmel",
@@ -309,6 +407,22 @@ def test_an_interrupted_training_goes_on_to_the_same_weights(clips, tmp_path):
     np.testing.assert_allclose(back.logits[::-1], heard.logits[-5:], atol=1e-4)
     with pytest.raises(SpecError, match=r"no finished run 'y'\. Finished: x"):
         find("y", tmp_path / "b")
+
+
+def test_what_labels_are_learnt_with_is_repeated_bit_by_bit(clips, tmp_path):
+    runs = []
+    for name in "ab":
+        folder = RunFolder(tmp_path, name)
+        model, spec = voices.run(LABELLED, task(clips), folder, quiet)
+        runs.append(hear(model, spec, clips[0]).logits)
+    np.testing.assert_array_equal(*runs)
+    assert len(spec.normalisation["mean"]) == 64
+    ear = find("a", tmp_path)
+    np.testing.assert_allclose(
+        hear(ear.model, ear.spec, clips[0]).logits, runs[0], atol=1e-5
+    )
+    # Logits of averaged probabilities are log probabilities.
+    np.testing.assert_allclose(np.exp(runs[0]).sum(axis=1), 1, atol=1e-4)
 
 
 def test_weights_are_taken_over_and_another_classifier_is_new(clips, tmp_path):

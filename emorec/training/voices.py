@@ -98,6 +98,8 @@ def run(
         When the training diverges, or a sound can no longer be read.
     """
     settings = asdict(config) | {"data": task.identity}
+    # As JSON gives it back, for the comparison with an earlier record.
+    settings["test_speeds"] = list(config.test_speeds)
     with folder.alone():
         folder.claim(settings, False, "Give this run its own --name.")
         record = folder.record()
