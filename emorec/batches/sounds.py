@@ -12,7 +12,7 @@ import numpy as np
 
 from emorec.batches.augmentation import mix
 from emorec.batches.speakers import OtherVoices
-from emorec.batches.speech_input import SpeechInput, place_around
+from emorec.batches.speech_input import SPEED_CROSSINGS, SpeechInput, place_around
 from emorec.errors import DataError, SpecError
 from emorec.features import crops
 from emorec.features.audio import RATE, read_audio, read_part, resample
@@ -264,7 +264,7 @@ class SoundPipeline:
         start = self._start(clip, taken, random)
         samples = self.sounds.part(clip, start - 1, taken)
         if speed != 100:
-            samples = resample(samples, speed, 100)[:count]
+            samples = resample(samples, speed, 100, SPEED_CROSSINGS)[:count]
         changed = samples
         if changes.noise:
             changed = changed + self._noise(samples, random)

@@ -195,29 +195,35 @@ def _decoded(path: Path) -> tuple[np.ndarray, int]:
     return samples, rate
 
 
-def resample(samples: np.ndarray, rate: int, wanted: int) -> np.ndarray:
+def resample(
+    samples: np.ndarray, rate: int, wanted: int, crossings: int = _CROSSINGS
+) -> np.ndarray:
     """Change the rate of samples (N,) float32 to `wanted`; equal rates change nothing.
 
     Returns ceil(N * wanted / rate) samples, the first at the same time as the first
     given. By a Kaiser-windowed low-pass filter in polyphase form, symmetric, so that
     nothing is delayed. What was within full scale stays within it: a wave
     between loud samples may have its peak above them, and is cut there.
+
+    `crossings` are the filter's zero crossings on either side: fewer are faster, and
+    take more of the highest tones.
     """
     if rate == wanted:
         return samples
     common = math.gcd(rate, wanted)
     up, down = wanted // common, rate // common
-    result = signal.resample_poly(samples, up, down, window=_low_pass(up, down))
+    taps = _low_pass(up, down, crossings)
+    result = signal.resample_poly(samples, up, down, window=taps)
     if np.abs(samples).max(initial=0) <= 1:
         result = np.clip(result, -1, 1)
     return result.astype(np.float32)
 
 
-@lru_cache(maxsize=8)
-def _low_pass(up: int, down: int) -> np.ndarray:
+@lru_cache(maxsize=128)
+def _low_pass(up: int, down: int, crossings: int) -> np.ndarray:
     widest = max(up, down)
     taps = signal.firwin(
-        2 * _CROSSINGS * widest + 1, 1 / widest, window=("kaiser", _BETA)
+        2 * crossings * widest + 1, 1 / widest, window=("kaiser", _BETA)
     )
     return taps.astype(np.float32)  # float64 taps would double the work
 
