@@ -21,11 +21,13 @@ SHORT = ("--num_epochs", "2", "--mini_epoch_ratio", "0.5")
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory, command):
-    """A folder in which the talkers taught a network, as without options."""
+    """A folder in which fewer talkers than usual taught a network, for less long."""
     place = tmp_path_factory.mktemp("place")
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(place)
-        result = command(main, "voices", "distill")
+        patch.setitem(voice_teacher._TRAINING, "num_epochs", 6)
+        write_voxceleb("voxceleb/miniature", speakers=20, clips_per_speaker=12)
+        result = command(main, "voices", "distill", "--num_epochs", "12")
     assert result.code == 0, result.err
     return place, result
 
@@ -38,17 +40,25 @@ def here(place, tmp_path, monkeypatch):
     return copy
 
 
-def test_talkers_teach_a_network_that_hears_new_ones(place):
-    """The law of the miniature: mean AUC above 0.85 on talkers never heard."""
+def test_a_network_learns_from_faces_what_voices_tell(place):
     table = pd.read_csv(place[0] / "models/voices/auc.csv")
     found = table.set_index(["partition", "emotion"]).auc
-    assert found["unheardVal", "mean"] > 0.85
-    assert found["heardVal", "mean"] > 0.85 and found["train", "mean"] > 0.85
+    assert found["train", "mean"] > 0.85 and found["unheardVal", "mean"] > 0.7
 
 
-def test_without_data_talkers_are_made_and_that_is_said(place):
-    folder, result = place
+@pytest.mark.slow
+def test_talkers_teach_a_network_that_hears_new_ones(tmp_path, monkeypatch, command):
+    """The law of the miniature, by the command without options."""
+    monkeypatch.chdir(tmp_path)
+    result = command(main, "voices", "distill")
+    assert result.code == 0, result.err
     assert "Made synthetic talkers in voxceleb/miniature" in result.out
+    table = pd.read_csv("models/voices/auc.csv").set_index(["partition", "emotion"])
+    assert table.auc["unheardVal", "mean"] > 0.85
+
+
+def test_without_data_talkers_stand_in_and_that_is_said(place):
+    folder, result = place
     assert "scores on them say nothing about people" in result.out
     assert "Training the teacher on drawn faces" in result.out
     names = {path.name for path in (folder / "models" / "voices").iterdir()}
@@ -79,7 +89,7 @@ def test_without_data_talkers_are_made_and_that_is_said(place):
 def test_a_finished_run_is_evaluated_and_not_repeated(here, command):
     model = here / f"models/voices/model_{NAME}.keras"
     before = model.read_bytes(), pd.read_csv(here / "models/voices/auc.csv")
-    again = command(main, "voices", "distill")
+    again = command(main, "voices", "distill", "--num_epochs", "12")
     assert again.code == 0 and "trained before" in again.out
     result = command(main, "voices", "evaluate", NAME)
     assert result.code == 0 and "Written: models/voices" in result.out
@@ -87,24 +97,29 @@ def test_a_finished_run_is_evaluated_and_not_repeated(here, command):
     pd.testing.assert_frame_equal(pd.read_csv("models/voices/auc.csv"), before[1])
 
 
-def test_no_label_of_the_speech_is_read(here, command):
+def test_no_label_of_the_speech_is_read(tmp_path, monkeypatch, command):
     """Whether the hidden emotions are shuffled or gone, the weights are the same."""
-    path = here / "voxceleb" / "miniature" / "emotions.csv"
-    weights = []
-    for number in range(2):
-        result = command(
-            main, "voices", "distill", *SHORT, "--name", f"try{number}", eagerly=False
-        )
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setitem(voice_teacher._TRAINING, "num_epochs", 1)
+    folder = tmp_path / "voxceleb" / "miniature"
+    write_voxceleb(folder, speakers=4, clips_per_speaker=4)
+    path, found = folder / "emotions.csv", []
+    for number in range(3):
+        result = command(main, "voices", "distill", *SHORT, "--name", f"n{number}")
         assert result.code == 0, result.err
-        with np.load(f"models/voices/predictions_train_try{number}_miniature.npz") as f:
-            weights.append(f["logits"])
+        with np.load(f"models/voices/predictions_train_n{number}_miniature.npz") as f:
+            found.append((f["teacher"], f["logits"]))
+        shutil.rmtree(folder / "logits")
+        shutil.rmtree(folder / "teacher")
         if number == 0:
             table = pd.read_csv(path)
             table["emotion"] = table.emotion.sample(frac=1, random_state=0).to_numpy()
             table.to_csv(path, index=False)
-    np.testing.assert_array_equal(*weights)
-    path.unlink()
-    assert command(main, "voices", "evaluate", "try0_miniature").code == 0
+        elif number == 1:
+            path.unlink()
+    for other in found[1:]:
+        np.testing.assert_array_equal(found[0][0], other[0])
+        np.testing.assert_array_equal(found[0][1], other[1])
 
 
 def test_the_options_of_the_published_program_are_known(here, command):
@@ -169,7 +184,7 @@ def acted(here):
     for actor, talker in enumerate(talkers, 1):
         seen = dict.fromkeys(codes, 0)
         for path in sorted(talker.rglob("*.wav")):
-            name = path.relative_to(talker.parent).with_suffix("").as_posix()
+            name = path.relative_to(talker.parent).as_posix()
             emotion = table.emotion.get(name)
             if emotion not in codes or seen[emotion] == 2:
                 continue

@@ -117,8 +117,10 @@ def _data(arguments: argparse.Namespace, emotions: int = 8):
 
     where = Path(arguments.folder or FOLDER)
     if arguments.folder is None and not (where / "wav").is_dir():
-        where = where / "miniature"
-        if voice_miniature.write_voxceleb(where):
+        where = where / voice_miniature.FOLDER
+        # One of another size serves, too.
+        whole = (where / voice_miniature.SPLIT_FILE).is_file()
+        if not whole and voice_miniature.write_voxceleb(where):
             say(f"Made synthetic talkers in {where}, as {FOLDER} holds no wav folder.")
     drawn = voice_miniature.is_miniature(where)
     logits = arguments.logits or [where / "logits"]
