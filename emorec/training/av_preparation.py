@@ -221,7 +221,7 @@ def _prepared(
 
     video, audio = files(VIDEO, clips.video), files(AUDIO, clips.audio)
     both = zip(video, audio, strict=True)
-    some = np.array([files != (None, None) for files in both], bool)
+    some = np.array([pair != (None, None) for pair in both], bool)
     kept = replace(clips, video=video, audio=audio).only(some)
     return replace(kept, report=missing_rows(kept.ids, kept.video, kept.audio))
 
