@@ -121,7 +121,9 @@ def spoilt(folder, kind):
         content = bytearray(path.read_bytes())
         # The index is at the end: only the samples before it are lost.
         start = content.index(b"mdat") + 4
-        content[start + (content.index(b"moov") - start) // 4 : -len(content) // 4] = b""
+        content[start + (content.index(b"moov") - start) // 4 : -len(content) // 4] = (
+            b""
+        )
         path.write_bytes(content)
     return path
 

@@ -72,7 +72,7 @@ class Worker:
         self._detect = cache(detect)
 
     def make(self, task: Task) -> Done:
-        """Make what a task asks for and record it; a failure is a part of the result."""
+        """Make what a task asks for and record it; failures are part of the result."""
         watch, failures, faces = Stopwatch(), {}, 0
         for modality, source in task.sources.items():
             path = file_of(self.folder, task.id, modality)
