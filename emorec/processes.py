@@ -91,8 +91,9 @@ def on_processes(
             while left or waiting:
                 # One in hand and one in store for each process.
                 while left and len(waiting) < 2 * workers:
+                    item = left.popleft()
                     with interrupts_later():
-                        waiting[pool.submit(function, left[0])] = left.popleft()
+                        waiting[pool.submit(function, item)] = item
                 futures.wait(waiting, return_when=futures.FIRST_COMPLETED)
                 for task in [task for task in waiting if task.done()]:
                     result = task.result()
