@@ -103,7 +103,7 @@ def read_annotations(
                 f"{where}: {name} was in an earlier line with other files, another "
                 "label or another split. Remove one of them."
             )
-    if lost:
+    if lost := list(dict.fromkeys(lost)):
         raise DataError(
             f"{path}: {len(lost)} files are not there, also not below {root}: "
             f"{shorten(lost)}. Name the folder that holds them."
