@@ -1,8 +1,11 @@
 """Preparation of clips: files, resuming, failures as rows, any number of processes."""
 
+import io
 import json
 import os
+import pickle
 import shutil
+import time
 
 import numpy as np
 import pandas as pd
@@ -16,6 +19,7 @@ from emorec.corpora.ravdess import read_ravdess
 from emorec.errors import MissingExtraError, SpecError
 from emorec.features.av_clips import AvSettings
 from emorec.labels import RAVDESS
+from emorec.progress import track
 from emorec.training.av_preparation import prepare
 from tests.av_files import write_clip
 from tests.video_files import Finder
@@ -194,3 +198,24 @@ def test_own_data_is_prepared_in_its_folders(corpus, tmp_path):
     again = read_table(output / "clips.csv", ["glad", "bored"])
     assert again.ids == result.clips.ids
     assert again.speakers.tolist() == ["Actor_01", "Actor_05", "Actor_11"]
+
+
+def test_the_bar_shows_clips_a_second(monkeypatch):
+    class Terminal(io.StringIO):
+        def isatty(self):
+            return True
+
+    terminal = Terminal()
+    monkeypatch.setattr("sys.stderr", terminal)
+    monkeypatch.setenv("TERM", "xterm")
+    slowly = (time.sleep(0.05) or n for n in range(8))
+    assert list(track(slowly, "Preparing", 8, "clips")) == list(range(8))
+    shown = terminal.getvalue()
+    assert "Preparing" in shown and "8/8" in shown and "clips/s" in shown
+
+
+def test_a_missing_package_is_told_by_another_process():
+    error = MissingExtraError("av", "faces", "a.mp4: reading a video")
+    again = pickle.loads(pickle.dumps(error))
+    assert str(again) == str(error)
+    assert (again.package, again.extra) == ("av", "faces")
