@@ -55,6 +55,11 @@ class MissingExtraError(EmorecError):
         )
         self.package = package
         self.extra = extra
+        self.purpose = purpose
+
+    def __reduce__(self) -> tuple:
+        # From one process to another; by default the message would be the package.
+        return type(self), (self.package, self.extra, self.purpose)
 
 
 def shorten(names, limit: int = 5) -> str:

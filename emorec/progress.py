@@ -14,10 +14,14 @@ Item = TypeVar("Item")
 
 
 def track(
-    items: Iterable[Item], description: str, total: int | None = None
+    items: Iterable[Item],
+    description: str,
+    total: int | None = None,
+    unit: str | None = None,
 ) -> Iterator[Item]:
     """Yield `items` under a progress bar on standard error.
 
+    With a `unit`, as "clips", the bar also shows how many are done each second.
     Without a terminal (a log file, a cluster job) nothing is drawn, so that logs
     hold no control characters.
     """
@@ -29,9 +33,39 @@ def track(
 
     if total is None and isinstance(items, Sized):
         total = len(items)
+    if unit is not None:
+        yield from _with_rate(items, description, total, unit)
+        return
     yield from rich_track(
         items, description, total, console=Console(stderr=True), transient=True
     )
+
+
+def _with_rate(
+    items: Iterable[Item], description: str, total: int | None, unit: str
+) -> Iterator[Item]:
+    from rich import progress
+    from rich.console import Console
+    from rich.text import Text
+
+    class Rate(progress.ProgressColumn):
+        def render(self, task) -> Text:
+            speed = task.finished_speed or task.speed
+            return Text("" if speed is None else f"{speed:.2f} {unit}/s")
+
+    columns = (
+        progress.TextColumn("{task.description}"),
+        progress.BarColumn(),
+        progress.MofNCompleteColumn(),
+        Rate(),
+        progress.TimeRemainingColumn(),
+    )
+    console = Console(stderr=True)
+    # Over the last minutes: clips take seconds each.
+    with progress.Progress(
+        *columns, console=console, transient=True, speed_estimate_period=300
+    ) as bar:
+        yield from bar.track(items, total, description=description)
 
 
 @contextmanager

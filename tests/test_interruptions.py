@@ -23,7 +23,7 @@ ALIGN = """
 import sys
 from emorec.sequences import parallel
 parallel._WORTH_IT, parallel._PART = 2, 2
-parallel._usable_cores = lambda: 2
+parallel.usable_cores = lambda: 2
 from emorec.cli.app import main
 sys.exit(main(sys.argv[1:]))
 """

@@ -143,7 +143,7 @@ def crop(
     DataError
         When the square lies outside the image altogether.
     """
-    return _cut(image, square(box, scale), size)
+    return grey(cut(image, square(box, scale), size))
 
 
 def central_crop(
@@ -165,7 +165,7 @@ def central_crop(
     (size, size) uint8
         Grey, resized bilinearly.
     """
-    return _cut(image, central_box(image, enlarged), size)
+    return grey(cut(image, central_box(image, enlarged), size))
 
 
 def central_box(image: np.ndarray, enlarged: float = ENLARGED) -> np.ndarray:
@@ -186,10 +186,31 @@ def grey(image: np.ndarray) -> np.ndarray:
     return np.rint(image @ _GREY).clip(0, 255).astype(np.uint8)
 
 
-def _cut(image: np.ndarray, box: np.ndarray, size: int) -> np.ndarray:
-    """Cut a box out, make it (size, size) and grey."""
+def cut(image: np.ndarray, box: Sequence[float], size: int = SIZE) -> np.ndarray:
+    """Cut a box out as it is, in colour; one that is not square is stretched.
+
+    Parameters
+    ----------
+    image : (H, W, 3) uint8
+        RGB.
+    box : (>= 4,) float
+        x1, y1, x2, y2.
+    size : int
+        Side of the result in pixels.
+
+    Returns
+    -------
+    (size, size, 3) uint8
+        RGB, resized bilinearly (with antialiasing where it shrinks). Beyond the
+        border the nearest pixel is repeated.
+
+    Raises
+    ------
+    DataError
+        When the box lies outside the image altogether.
+    """
     height, width = image.shape[:2]
-    x1, y1, x2, y2 = box
+    x1, y1, x2, y2 = box[:4]
     if not touches(image, box):
         raise DataError(
             f"The box {np.round(box, 1).tolist()} lies outside the image of {width} x "
@@ -204,7 +225,7 @@ def _cut(image: np.ndarray, box: np.ndarray, size: int) -> np.ndarray:
     part = part[rows - rows[0]][:, columns - columns[0]]
     inner = np.array([x1 - left, y1 - top, x2 - left, y2 - top])
     inner = inner.clip(0, [len(columns), len(rows)] * 2)
-    return grey(_resize(part, size, size, tuple(inner)))
+    return _resize(part, size, size, tuple(inner))
 
 
 def _resize(

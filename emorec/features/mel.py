@@ -61,8 +61,10 @@ def mel_filters(
     highest: float = HIGHEST,
     scale: str = "htk",
     equal_area: bool = False,
+    rate: int = RATE,
+    fft: int = FFT,
 ) -> np.ndarray:
-    """Return triangular filters (bands, 257) float64 over the bins of 512 at 16 kHz.
+    """Return triangular filters (bands, fft // 2 + 1) float64 over the bins of an FFT.
 
     Band k rises from the k-th of bands + 2 points, evenly spaced on the mel scale, to 1
     at the next and falls to 0 at the one after.
@@ -77,6 +79,8 @@ def mel_filters(
         "htk" or "slaney", see `to_mel`.
     equal_area : bool
         Divide each by half its width in Hz, as Slaney does, instead of the peak 1.
+    rate, fft : int
+        Samples a second and of a transform.
 
     Raises
     ------
@@ -84,14 +88,14 @@ def mel_filters(
         For a scale that is not there, a range that is none, or so many bands that one
         falls between two bins and would always be empty.
     """
-    if bands < 1 or not 0 <= lowest < highest <= RATE / 2:
+    if bands < 1 or not 0 <= lowest < highest <= rate / 2:
         raise SpecError(
             f"{bands} bands from {lowest:g} to {highest:g} Hz: expected at least one, "
-            f"within 0 to {RATE / 2:g} Hz."
+            f"within 0 to {rate / 2:g} Hz."
         )
     points = np.linspace(to_mel(lowest, scale), to_mel(highest, scale), bands + 2)
     edges = to_hertz(points, scale)[:, None]
-    bins = np.arange(HALF) * RATE / FFT
+    bins = np.arange(fft // 2 + 1) * rate / fft
     rising = (bins - edges[:-2]) / (edges[1:-1] - edges[:-2])
     falling = (edges[2:] - bins) / (edges[2:] - edges[1:-1])
     filters = np.maximum(0, np.minimum(rising, falling))
@@ -99,7 +103,8 @@ def mel_filters(
     if empty:
         raise SpecError(
             f"{bands} bands from {lowest:g} to {highest:g} Hz: {empty} of them lie "
-            "between two of the 31 Hz wide bins. Ask for fewer bands or begin higher."
+            f"between two of the {rate / fft:.0f} Hz wide bins. Ask for fewer bands or "
+            "begin higher."
         )
     if equal_area:
         filters *= 2 / (edges[2:] - edges[:-2])

@@ -40,13 +40,15 @@ class Thumbnails:
             self._steps[track] *= 2
 
 
-def strip(crops: Sequence[np.ndarray], captions: Sequence[str], title: str) -> Image:
+def strip(
+    crops: Sequence[np.ndarray], captions: Sequence[str], title: str
+) -> Image.Image:
     """Draw crops in rows of twelve, each over its caption, under a title.
 
     Parameters
     ----------
-    crops : sequence of (S, S) uint8
-        Grey, at least one.
+    crops : sequence of (S, S) or (S, S, 3) uint8
+        Grey or RGB, at least one.
     captions : sequence of str
         One each.
     title : str
@@ -55,28 +57,35 @@ def strip(crops: Sequence[np.ndarray], captions: Sequence[str], title: str) -> I
     Returns
     -------
     PIL.Image.Image
-        Grey; all strips have the same width.
+        Grey or RGB, as the crops; all strips have the same width.
     """
     rows = -(-len(crops) // _PER_ROW)
     high = _SIDE + _LINE
-    sheet = Image.new("L", (_PER_ROW * _SIDE, _LINE + rows * high), 255)
+    mode = "L" if crops[0].ndim == 2 else "RGB"
+    sheet = Image.new(mode, (_PER_ROW * _SIDE, _LINE + rows * high), "white")
     draw = ImageDraw.Draw(sheet)
-    draw.text((2, 1), title, fill=0)
+    draw.text((2, 1), title, fill="black")
     for number, (crop, caption) in enumerate(zip(crops, captions, strict=True)):
         x, y = number % _PER_ROW * _SIDE, _LINE + number // _PER_ROW * high
         sheet.paste(Image.fromarray(_small(crop)), (x, y))
-        draw.text((x + 2, y + _SIDE), caption, fill=0)
+        draw.text((x + 2, y + _SIDE), caption, fill="black")
     return sheet
 
 
-def stack(paths: Sequence[Path]) -> Image:
+def stack(paths: Sequence[Path]) -> Image.Image:
     """Put strips that were written to files under one another."""
     strips = []
     for path in paths:
         with Image.open(path) as image:
             strips.append(image.convert("L"))
+    return under_one_another(strips)
+
+
+def under_one_another(strips: Sequence[Image.Image]) -> Image.Image:
+    """Put strips, one or more of one mode, under one another."""
     width = max(image.width for image in strips)
-    sheet = Image.new("L", (width, sum(image.height for image in strips)), 255)
+    size = (width, sum(image.height for image in strips))
+    sheet = Image.new(strips[0].mode, size, "white")
     top = 0
     for image in strips:
         sheet.paste(image, (0, top))
@@ -85,7 +94,7 @@ def stack(paths: Sequence[Path]) -> Image:
 
 
 def _small(crop: np.ndarray) -> np.ndarray:
-    if crop.shape == (_SIDE, _SIDE):
+    if crop.shape[:2] == (_SIDE, _SIDE):
         return crop
     picture = Image.fromarray(crop)
     return np.asarray(picture.resize((_SIDE, _SIDE), Image.Resampling.BILINEAR))

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 from PIL import Image, ImageOps
@@ -142,13 +143,67 @@ def _folder_frames(
         yield number * every / rate, np.asarray(upright)
 
 
+def frame_times(
+    path: str | Path, rate: float = RATE, every: int = EVERY
+) -> Iterator[float]:
+    """Return the times of `read_frames`; of a video, no images are made.
+
+    See `read_frames` for the parameters and what is refused.
+    """
+    path = Path(path)
+    if not path.is_file():
+        return (time for time, _ in read_frames(path, rate, every))
+    return (time for time, _ in _sampled(path, rate, every))
+
+
 def _video_frames(
     path: Path, rate: float, every: int
 ) -> Iterator[tuple[float, np.ndarray]]:
+    for time, (frame, stream) in _sampled(path, rate, every):
+        yield time, _rgb(frame, stream)
+
+
+def _sampled(path: Path, rate: float, every: int) -> Iterator[tuple[float, tuple]]:
+    """Yield (seconds, (PyAV's frame, its stream)) on the grid."""
+    with open_media(path, "reading a video") as container:
+        import av
+
+        # The cover picture of a piece of music is a video stream, too.
+        cover = av.stream.Disposition.attached_pic
+        streams = [s for s in container.streams.video if not s.disposition & cover]
+        if not streams or streams[0].codec_context is None:
+            raise DataError(
+                f"{path}: expected a video, but it holds {_contents(container)} only."
+            )
+        stream = streams[0]
+        stream.thread_type = "AUTO"
+        shown = _decoded(path, container, stream)
+        for time, frame in sample(shown, rate, every):
+            yield time, (frame, stream)
+
+
+@contextmanager
+def open_media(path: Path, purpose: str) -> Iterator[Any]:
+    """Open a video file and yield PyAV's container.
+
+    Parameters
+    ----------
+    path : Path
+        A file that is there.
+    purpose : str
+        What the file is opened for, for the message when PyAV is missing.
+
+    Raises
+    ------
+    DataError
+        When it is empty or no format that is known.
+    MissingExtraError
+        When PyAV is not installed.
+    """
     try:
         import av
     except ImportError as error:
-        raise MissingExtraError("av", "faces", f"{path}: reading a video") from error
+        raise MissingExtraError("av", "faces", f"{path}: {purpose}") from error
 
     if path.stat().st_size == 0:
         raise DataError(f"{path}: the file is empty; expected a video.")
@@ -162,17 +217,11 @@ def _video_frames(
             "elsewhere, convert it to mp4."
         ) from error
     with container:
-        # The cover picture of a piece of music is a video stream, too.
-        cover = av.stream.Disposition.attached_pic
-        streams = [s for s in container.streams.video if not s.disposition & cover]
-        if not streams or streams[0].codec_context is None:
-            holds = ", ".join(sorted({s.type for s in container.streams})) or "nothing"
-            raise DataError(f"{path}: expected a video, but it holds {holds} only.")
-        stream = streams[0]
-        stream.thread_type = "AUTO"
-        shown = _decoded(path, container, stream)
-        for time, frame in sample(shown, rate, every):
-            yield time, _rgb(frame, stream)
+        yield container
+
+
+def _contents(container) -> str:
+    return ", ".join(sorted({s.type for s in container.streams})) or "nothing"
 
 
 def _decoded(path: Path, container, stream) -> Iterator[tuple[float, object]]:

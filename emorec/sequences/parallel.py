@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import multiprocessing
-import os
-import signal
-import threading
 from collections import deque
 from collections.abc import Iterator, Mapping
 from concurrent import futures
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager, suppress
-from multiprocessing.connection import wait
+from contextlib import suppress
 from pathlib import Path
 
 from emorec.errors import DataError
+from emorec.processes import begin_helper, interrupts_later, usable_cores
 from emorec.progress import track
 from emorec.sequences.alignment import (
     AlignedDataset,
@@ -74,7 +71,7 @@ def align_on_cores(
         for start in range(0, len(videos), _PART)
     }
     paths = {name: sequence.path for name, sequence in sequences.items()}
-    workers = workers or _usable_cores()
+    workers = workers or usable_cores()
     spread = workers > 1 and len(videos) >= _WORTH_IT and None not in paths.values()
     whole = None
     # Again when another alignment, of newer files, removes the parts under our hands.
@@ -107,12 +104,6 @@ def _read_all(paths: list[Path]) -> list[AlignedDataset] | None:
         return None
 
 
-def _usable_cores() -> int:
-    if hasattr(os, "sched_getaffinity"):  # Linux: a job may have fewer than there are
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
-
-
 def _on_processes(
     missing: dict[Path, list[str]], workers: int, held: tuple, state: tuple
 ) -> Iterator[None]:
@@ -127,7 +118,7 @@ def _on_processes(
                 # One in hand and one in store for each process.
                 while left and len(waiting) < 2 * (workers - 1):
                     part = left.popleft()
-                    with _interrupts_later():
+                    with interrupts_later():
                         waiting[pool.submit(_align_held, *part)] = part
                 if left:
                     _align_part(*left.pop(), *held)
@@ -151,27 +142,11 @@ def _on_processes(
                     process.terminate()
 
 
-@contextmanager
-def _interrupts_later() -> Iterator[None]:
-    """Hold Ctrl-C back; a process that begins meanwhile does not hear it, either."""
-    if not hasattr(signal, "pthread_sigmask"):  # Windows
-        yield
-        return
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
-
-
 def _begin(
     paths: dict[str, Path], words: str | None, labels: str | None, first: str
 ) -> None:
     """Open the files in a new process, which ends with the process that began it."""
-    # Ctrl-C reaches every process of a terminal. Only the first one has to speak, and
-    # it ends the others: a death of theirs before it hears would be taken for a fault.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    threading.Thread(target=_end_with_parent, daemon=True).start()
+    begin_helper()
     sequences = {}
     for name, path in paths.items():
         sequences[name] = open_sequence(path)
@@ -180,12 +155,6 @@ def _begin(
         with suppress(DataError):
             sequences[name].read_video(first)
     _held[:] = sequences, words, labels
-
-
-def _end_with_parent() -> None:
-    """Leave when the first process is killed, for nobody would take the results."""
-    wait([multiprocessing.parent_process().sentinel])
-    os._exit(1)
 
 
 def _align_held(path: Path, videos: list[str]) -> None:

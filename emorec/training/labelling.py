@@ -19,13 +19,14 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from emorec.artifacts.claims import claim
 from emorec.artifacts.logits import ARRAYS, Logits, load_arrays, write_logits
 from emorec.artifacts.tables import write_table
 from emorec.corpora.clips import Clip
 from emorec.errors import DataError, SpecError
 from emorec.features import thumbnails
 from emorec.features.faces import Detector
-from emorec.files import exclusive, read_json, whole_file, write_json
+from emorec.files import exclusive, whole_file
 from emorec.labels import LabelSchema
 from emorec.progress import Stopwatch, track
 from emorec.training.clip_labels import (
@@ -130,7 +131,7 @@ def label_clips(
     detector = _once(detect)
     busy = f"{folder}: another process writes there; choose another --output."
     with exclusive(folder / ".lock", busy):
-        _claim(folder / SETTINGS, own | {"schema": teacher.schema.to_dict()})
+        claim(folder / SETTINGS, own | {"schema": teacher.schema.to_dict()})
         finished = []
         for clip in track(clips, "Labelling"):
             sheet = folder / SHEETS / f"{clip.id}.png"
@@ -201,26 +202,6 @@ def _once(make: Callable[[], Detector]) -> Callable[[], Detector]:
         return made[0]
 
     return get
-
-
-def _claim(path: Path, own: dict[str, Any]) -> None:
-    """Write what decides the scores, or compare it with what is there."""
-    if not path.is_file():
-        write_json(path, own)
-        return
-    before = read_json(path)
-    different = [key for key in own if before.get(key) != own[key]]
-    if different:
-        lines = [f"  {k}: there {before.get(k)}, now {own[k]}" for k in different]
-        raise SpecError(
-            "\n".join(
-                [
-                    f"{path}: the folder holds results of other settings.",
-                    *lines,
-                    "  Choose another --output.",
-                ]
-            )
-        )
 
 
 def _part(folder: Path, clip: Clip) -> Path:

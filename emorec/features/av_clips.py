@@ -1,0 +1,284 @@
+"""What the audio-visual fusion takes of a clip: 15 faces and 3.6 s of sound.
+
+Chumachenko, Iosifidis and Gabbouj (2022), "Self-attention fusion for audiovisual
+emotion recognition with incomplete data", section 4.1, and their program.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from emorec.errors import DataError, SpecError
+from emorec.features import faces, mfcc, tracking, video
+from emorec.features.audio import read_audio
+from emorec.features.tracking import Face
+from emorec.features.video_sound import read_sound_of_video
+from emorec.progress import Stopwatch
+
+SECONDS, SOUND_RATE = 3.6, mfcc.RATE
+SAMPLES = 79_380
+FRAMES, FRAME_RATE, SIZE = 15, 30, 224
+# Of the middle part; the faces are taken evenly out of it.
+SPAN = 108
+# Where the box of a frame comes from.
+DETECTED, TRACKED, REUSED, BLACK = "detected", "tracked", "reused", "black"
+
+
+@dataclass(frozen=True)
+class AvSettings:
+    """What decides the prepared arrays of a clip.
+
+    Attributes
+    ----------
+    detect_every : int
+        Faces are looked for on each so-maniest of the 15 frames, and where they move;
+        see `tracking.follow`. The reference looks at all.
+    confidence : float
+        Least confidence of a face.
+    min_face : int
+        Smallest face in pixels that is looked for; see `faces.mtcnn_detector`.
+    literal : bool
+        As the reference's program: the first 3.6 s of the video, since it compares its
+        length the wrong way round, and colours in the order BGR.
+    """
+
+    detect_every: int = tracking.DETECT_EVERY
+    confidence: float = faces.CONFIDENCE
+    min_face: int = 40
+    literal: bool = False
+
+    def __post_init__(self) -> None:
+        if self.detect_every < 1 or not 0 <= self.confidence <= 1:
+            raise SpecError(
+                f"Detection each {self.detect_every} frames with confidence "
+                f"{self.confidence:g}: expected 1 or more, and 0 to 1."
+            )
+
+    @property
+    def colours(self) -> str:
+        """RGB or BGR, the order of the last axis."""
+        return "BGR" if self.literal else "RGB"
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain containers for JSON: these settings and what is fixed."""
+        return asdict(self) | {
+            "colours": self.colours,
+            "frames": FRAMES,
+            "frame_rate": FRAME_RATE,
+            "size": SIZE,
+            "seconds": SECONDS,
+            "sound_rate": SOUND_RATE,
+        }
+
+
+@dataclass(frozen=True)
+class FaceClip:
+    """The faces of a clip.
+
+    Attributes
+    ----------
+    images : (15, 224, 224, 3) uint8
+        RGB, or BGR with `AvSettings.literal`; black where the clip has ended.
+    times : (15,) float64
+        Seconds; NaN for black images.
+    boxes : (15, 4) float64
+        x1, y1, x2, y2 in pixels; NaN for black images.
+    origins : tuple of 15 str
+        detected, tracked (between two detections), reused (the face was not found, so
+        an earlier box was taken; at the beginning a later one), black.
+    """
+
+    images: np.ndarray
+    times: np.ndarray
+    boxes: np.ndarray
+    origins: tuple[str, ...]
+
+
+def wanted_frames(count: int, literal: bool = False) -> np.ndarray:
+    """Return which frames of a clip are taken.
+
+    Parameters
+    ----------
+    count : int
+        Frames of the clip at 30 a second.
+    literal : bool
+        Begin with the first frame whatever the length.
+
+    Returns
+    -------
+    (15,) int
+        ``floor(i * 108 / 15) + floor(108 / 30)``, counted from the beginning of the
+        middle 108 frames, or of the clip where it is shorter; then the last of them
+        may lie beyond its end.
+    """
+    start = 0 if literal else max(0, (count - SPAN) // 2)
+    return start + np.arange(FRAMES) * SPAN // FRAMES + SPAN // (2 * FRAMES)
+
+
+def face_clip(
+    path: str | Path,
+    detect: faces.Detector,
+    settings: AvSettings | None = None,
+    watch: Stopwatch | None = None,
+) -> FaceClip:
+    """Cut the face out of 15 frames of a video.
+
+    The face is that of the track whose boxes cover most, summed over frames. Before
+    that track begins and after it ends the largest face of a frame is taken. The video
+    is decoded twice, since its middle is known at its end only; 15 frames are held.
+
+    Parameters
+    ----------
+    path : path
+        A video, or a folder of frames at 30 a second.
+    detect : Detector
+        See `emorec.features.faces`.
+    settings : AvSettings, optional
+        Detection.
+    watch : Stopwatch, optional
+        Adds up decoding, tracking and detection.
+
+    Raises
+    ------
+    DataError
+        When the video cannot be read, is shorter than 4 frames, or no face is found.
+    """
+    settings, watch = settings or AvSettings(), watch or Stopwatch()
+    count = 0
+    with watch.time("decoding", 0):
+        for _ in video.frame_times(path, FRAME_RATE, 1):
+            count += 1
+    wanted = wanted_frames(count, settings.literal)
+    real = int((wanted < count).sum())
+    if not real:
+        raise DataError(
+            f"{path}: {count} frames at {FRAME_RATE} a second; expected "
+            f"{wanted[0] + 1} or more."
+        )
+
+    def timed(images: list[np.ndarray]) -> list[np.ndarray]:
+        with watch.time("detection", len(images)):
+            return detect(images)
+
+    taken = _taken(path, wanted[:real].tolist(), watch)
+    followed = list(
+        tracking.follow(taken, timed, settings.detect_every, settings.confidence)
+    )
+    found = [
+        [face for face in seen if faces.touches(image, face.box)]
+        for _, image, seen in followed
+    ]
+    if not any(found):
+        raise DataError(
+            f"{path}: no face found in {real} frames with a confidence of "
+            f"{settings.confidence:g} or more."
+        )
+    images = np.zeros((FRAMES, SIZE, SIZE, 3), np.uint8)
+    times, boxes = np.full(FRAMES, np.nan), np.full((FRAMES, 4), np.nan)
+    chosen = choose_boxes(found)
+    for n, ((time, image, _), (box, _)) in enumerate(
+        zip(followed, chosen, strict=True)
+    ):
+        times[n], boxes[n] = time, box
+        if faces.touches(image, box):  # frames of a folder may differ in size
+            images[n] = faces.cut(image, box, SIZE)
+    if settings.literal:
+        images = images[..., ::-1].copy()
+    origins = [origin for _, origin in chosen] + [BLACK] * (FRAMES - real)
+    return FaceClip(images, times, boxes, tuple(origins))
+
+
+def choose_boxes(found: Sequence[Sequence[Face]]) -> list[tuple[np.ndarray, str]]:
+    """Choose one box for each frame.
+
+    Parameters
+    ----------
+    found : sequence of sequence of Face
+        The faces of each frame; at least one in all.
+
+    Returns
+    -------
+    list of ((4,) float64, str)
+        The box and where it comes from: detected, tracked or reused.
+    """
+    areas: dict[int, float] = {}
+    for face in (face for seen in found for face in seen):
+        areas[face.track] = areas.get(face.track, 0.0) + _area(face)
+    main = max(areas, key=areas.get)
+    present = [n for n, seen in enumerate(found) if main in (f.track for f in seen)]
+    picked: list[Face | None] = []
+    for n, seen in enumerate(found):
+        # While the main face is merely missed, nobody else's is taken for it.
+        inside = present[0] <= n <= present[-1]
+        known = [face for face in seen if face.track == main or not inside]
+        picked.append(max(known, key=_area, default=None))
+    last = next(face for face in picked if face is not None).box
+    chosen = []
+    for face in picked:
+        if face is None:
+            chosen.append((last, REUSED))
+            continue
+        last = face.box
+        chosen.append((last, DETECTED if face.detected else TRACKED))
+    return chosen
+
+
+def _area(face: Face) -> float:
+    x1, y1, x2, y2 = face.box
+    return float((x2 - x1) * (y2 - y1))
+
+
+def _taken(path: str | Path, wanted: list[int], watch: Stopwatch):
+    """Yield (seconds, image) of the wanted frames; decode no further."""
+    frames = enumerate(video.read_frames(path, FRAME_RATE, 1))
+    left = iter(wanted)
+    sought = next(left)
+    for number, (time, image) in watch.each("decoding", frames):
+        if number == sought:
+            yield time, image
+            if (sought := next(left, None)) is None:
+                return
+
+
+def read_sound(path: str | Path) -> np.ndarray:
+    """Read the sound of a sound file or a video, as the audio branch hears it.
+
+    Returns
+    -------
+    (79380,) float32
+        3.6 s at 22,050 Hz, mean of the channels; see `fit`.
+
+    Raises
+    ------
+    DataError, MissingExtraError
+        See `read_audio` and `read_sound_of_video`.
+    """
+    path = Path(path)
+    if path.suffix.lower() in video.VIDEO_SUFFIXES:
+        return fit(read_sound_of_video(path, SOUND_RATE))
+    return fit(read_audio(path, SOUND_RATE, "mean"))
+
+
+def fit(samples: np.ndarray, length: int = SAMPLES) -> np.ndarray:
+    """Bring samples (N,) to a length: zeros behind, or cut equally at both ends.
+
+    Of an odd number of samples too many, one more goes at the end.
+    """
+    start = max(0, (len(samples) - length) // 2)
+    middle = samples[start : start + length]
+    return np.pad(middle, (0, length - len(middle)))
+
+
+def sound_features(samples: np.ndarray) -> np.ndarray:
+    """Return the 10 MFCC (..., 10, 156) float32 of samples (..., 79380)."""
+    if np.shape(samples)[-1:] != (SAMPLES,):
+        raise DataError(
+            f"samples of shape {np.shape(samples)}: expected {SAMPLES} of them, 3.6 s "
+            "at 22,050 Hz; see fit."
+        )
+    return mfcc.mfcc(samples)

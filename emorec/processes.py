@@ -1,0 +1,117 @@
+"""Helper processes: how many, how they hear Ctrl-C, and work shared among them."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import threading
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent import futures
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
+from multiprocessing.connection import wait
+from typing import TypeVar
+
+from emorec.errors import DataError
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+
+def usable_cores() -> int:
+    """Return the cores that this process may use."""
+    if hasattr(os, "sched_getaffinity"):  # Linux: a job may have fewer than there are
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+@contextmanager
+def interrupts_later() -> Iterator[None]:
+    """Hold Ctrl-C back; a process that begins meanwhile does not hear it, either."""
+    if not hasattr(signal, "pthread_sigmask"):  # Windows
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def begin_helper() -> None:
+    """Make a new process a helper, which ends with the process that began it."""
+    # Ctrl-C reaches every process of a terminal. Only the first one has to speak, and
+    # it ends the others: a death of theirs before it hears would be taken for a fault.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    """Leave when the first process is killed, for nobody would take the results."""
+    wait([multiprocessing.parent_process().sentinel])
+    os._exit(1)
+
+
+def on_processes(
+    function: Callable[[Item], Result],
+    items: Sequence[Item],
+    workers: int,
+    begin: Callable[..., None],
+    arguments: tuple,
+) -> Iterator[Result]:
+    """Yield the results of a function, called in other processes, as they come.
+
+    Parameters
+    ----------
+    function, begin : callable
+        Of a module, so that another process can import them. `begin` is called once
+        in each process.
+    items : sequence
+        One call each. They, the results and `arguments` go from process to process.
+    workers : int
+        Processes, 1 or more.
+    arguments : tuple
+        Of `begin`.
+
+    Raises
+    ------
+    DataError
+        When a process dies, with the items that were in hand. Errors of `function`
+        come as they are; then, and when the iteration is left, the processes end.
+    """
+    # A forked process would share threads and open files in whatever state they are.
+    context = multiprocessing.get_context("spawn")
+    others = set(multiprocessing.active_children())
+    with ProcessPoolExecutor(workers, context, _begin, (begin, arguments)) as pool:
+        left, waiting = deque(items), {}
+        try:
+            while left or waiting:
+                # One in hand and one in store for each process.
+                while left and len(waiting) < 2 * workers:
+                    item = left.popleft()
+                    with interrupts_later():
+                        waiting[pool.submit(function, item)] = item
+                futures.wait(waiting, return_when=futures.FIRST_COMPLETED)
+                for task in [task for task in waiting if task.done()]:
+                    result = task.result()
+                    del waiting[task]
+                    yield result
+        except BrokenProcessPool as error:
+            raise DataError(
+                "A helper process died: it ran out of memory, or a damaged file broke "
+                f"a library. In hand were: {', '.join(map(str, waiting.values()))}. "
+                "What is finished is kept, and the same command goes on there; fewer "
+                "processes need less memory."
+            ) from error
+        finally:
+            if waiting:  # After an error nobody wants what the processes have in hand.
+                for process in set(multiprocessing.active_children()) - others:
+                    process.terminate()
+
+
+def _begin(begin: Callable[..., None], arguments: tuple) -> None:
+    begin_helper()
+    begin(*arguments)
