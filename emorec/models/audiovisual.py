@@ -81,7 +81,9 @@ def audiovisual(
     """
     ending = fusion_network(fusion, num_labels, num_heads, frames, initializer)
     audio = keras.Input((None, COEFFICIENTS), name="audio")
-    return _after_frames(ending, frames, size, initializer, {"audio": audio})
+    return _after_frames(
+        ending, frames, size, initializer, {"audio": audio}, "audiovisual"
+    )
 
 
 def fusion_network(
@@ -133,7 +135,8 @@ def fusion_network(
     for x, model in ((voice, _VOICE), (face, _FACE)):
         x = _mean_over_time(x, model)
         # Those of the two networks alone, which the whole has idle.
-        means.append(IdleDense(num_labels, name=f"{model}_{CLASSIFIER}")(x))
+        idle = IdleDense(num_labels, dtype="float32", name=f"{model}_{CLASSIFIER}")
+        means.append(idle(x))
     x = layers.Concatenate(dtype="float32", name="both")(means)
     logits = _classified(x, num_labels, CLASSIFIER)
     return keras.Model({"audio": audio, "frames": features}, logits, name="fusion")
@@ -170,7 +173,7 @@ def video_network(
         networks, too.
     """
     ending = features_network(num_labels, frames, initializer)
-    return _after_frames(ending, frames, size, initializer, {})
+    return _after_frames(ending, frames, size, initializer, {}, "video_network")
 
 
 def features_network(
@@ -249,12 +252,12 @@ def _layer(model, name):
         ) from None
 
 
-def _after_frames(ending, frames, size, initializer, inputs):
+def _after_frames(ending, frames, size, initializer, inputs, name):
     """Put the frame network before `ending`."""
     video = keras.Input((frames, size, size, 3), name="video")
     features = _of_each(efficientface(size, initializer), video)
     logits = ending(inputs | {"frames": features})
-    return keras.Model(inputs | {"video": video}, logits)
+    return keras.Model(inputs | {"video": video}, logits, name=name)
 
 
 def _of_each(network, video):
