@@ -1,0 +1,419 @@
+"""The audiovisual networks: laws, published sizes, reference logits, checkpoints."""
+
+from functools import cache
+
+import keras
+import numpy as np
+import pytest
+
+from emorec.artifacts.weights import read_weights
+from emorec.errors import SpecError
+from emorec.models.attention import Attention, IdleDense
+from emorec.models.audiovisual import (
+    ATTENTIONS,
+    FUSIONS,
+    SHORTEST,
+    attention_maps,
+    audio_network,
+    audiovisual,
+    features_network,
+    fusion_network,
+    video_network,
+)
+from emorec.models.audiovisual_weights import load_checkpoint, load_frame_weights
+from emorec.models.efficientface import ChannelShuffle, efficientface
+from tests.harness import (
+    Subject,
+    call,
+    cases,
+    equal,
+    one_step_lowers_the_loss_and_moves_every_weight,
+    run_on_jax,
+)
+
+PARAMETERS = {"ia": 1_854_766, "it": 1_938_414, "lt": 2_045_550}
+RANDOM = np.random.default_rng(0)
+AUDIO = RANDOM.normal(size=(3, 20, 10)).astype(np.float32)
+FEATURES = RANDOM.random((3, 5, 1024), np.float32)
+VIDEO = RANDOM.random((3, 2, 32, 32, 3), np.float32)
+TARGETS = RANDOM.normal(size=(3, 8)).astype(np.float32)
+BOTH = {"audio": AUDIO, "frames": FEATURES}
+PYTORCH = {
+    "kernel": "weight",
+    "gamma": "weight",
+    "beta": "bias",
+    "bias": "bias",
+    "moving_mean": "running_mean",
+    "moving_variance": "running_var",
+}
+
+SUBJECTS = {
+    fusion: Subject(
+        fusion_network,
+        {"fusion": fusion, "num_heads": heads, "frames": 5},
+        BOTH,
+        TARGETS,
+    )
+    for fusion, heads in (("ia", 4), ("it", 2), ("lt", 1))
+} | {
+    "audio": Subject(audio_network, {}, {"audio": AUDIO}, TARGETS),
+    "features": Subject(features_network, {"frames": 5}, {"frames": FEATURES}, TARGETS),
+}
+STEP = one_step_lowers_the_loss_and_moves_every_weight
+WITH_IDLE = FUSIONS
+
+
+@cache
+def whole():
+    """Return a whole network of small frames, which no test changes."""
+    keras.utils.set_random_seed(0)
+    return audiovisual("ia", frames=2, size=32)
+
+
+def laws():
+    """Return all laws but that every weight moves, where some are idle."""
+    return [
+        case
+        for case in cases(SUBJECTS)
+        if not (case.id.split("-")[0] in WITH_IDLE and case.values[1] is STEP)
+    ]
+
+
+@pytest.mark.parametrize("subject, law", laws())
+def test_the_network_keeps_the_law(subject, law):
+    law(subject)
+
+
+def idle(model):
+    """Return the weights that take no part, nested networks included."""
+    found = []
+    for layer in model.layers:
+        if isinstance(layer, IdleDense):
+            found += layer.weights
+        elif isinstance(layer, keras.Model):
+            found += idle(layer)
+    return {id(weight) for weight in found}
+
+
+def a_step_moves_all_but_idle_weights(model, inputs):
+    eagerly = keras.backend.backend() != "jax"
+    model.compile(keras.optimizers.SGD(1e-3), "mse", run_eagerly=eagerly)
+    before = [np.array(weight) for weight in model.trainable_variables]
+    resting = idle(model)
+    assert resting
+    model.train_on_batch(inputs, TARGETS)
+    for weight, old in zip(model.trainable_variables, before, strict=True):
+        assert (np.array(weight) != old).any() == (id(weight) not in resting), weight
+
+
+@pytest.mark.parametrize("fusion", FUSIONS)
+def test_a_step_moves_all_but_idle_weights(fusion):
+    a_step_moves_all_but_idle_weights(SUBJECTS[fusion].fresh(), BOTH)
+
+
+@pytest.mark.parametrize("heads", [1, 4, 64])
+@pytest.mark.parametrize("fusion", FUSIONS)
+def test_the_networks_have_the_published_sizes(fusion, heads):
+    parts = whole().get_layer("frames"), fusion_network(fusion, num_heads=heads)
+    counts = [w.shape.num_elements() for p in parts for w in p.trainable_variables]
+    assert sum(counts) == PARAMETERS[fusion]
+    if (fusion, heads) == ("ia", 1):
+        # Neither the size nor the number of frames changes the count.
+        assert (
+            sum(w.shape.num_elements() for w in whole().trainable_variables)
+            == (PARAMETERS["ia"])
+        )
+
+
+def state_of(*paths):
+    """Return the state dictionary in files of golden/."""
+    state = {}
+    for path in paths:
+        tensors = read_weights(path)
+        state |= {
+            name.removeprefix("state/"): tensor
+            for name, tensor in tensors.items()
+            if name.startswith("state/")
+        }
+    return state
+
+
+def gives_the_reference_logits(folder):
+    """Compare all fusions and numbers of heads; frames are seen once."""
+    common = f"{folder}/ravdess_common.npz"
+    given = read_weights(common)
+    video = given["video"].transpose(0, 1, 3, 4, 2).reshape(-1, 224, 224, 3)
+    frames = efficientface(initializer="zeros")
+    load_checkpoint(frames, state_of(common))
+    features = np.asarray(call(frames, video.astype(np.float32) / 255))
+    inputs = {
+        "audio": given["audio"].transpose(0, 2, 1),
+        "frames": features.reshape(3, 15, -1),
+    }
+    networks, expected = {}, {}
+    for fusion in FUSIONS:
+        path = f"{folder}/ravdess_{fusion}.npz"
+        for heads in (1, 4):
+            network = fusion_network(fusion, num_heads=heads, initializer="zeros")
+            load_checkpoint(network, state_of(common, path))
+            networks[f"{fusion}{heads}"] = network
+            expected[f"{fusion}{heads}"] = read_weights(path)[f"logits_heads{heads}"]
+    first = network.input
+    together = keras.Model(first, {key: net(first) for key, net in networks.items()})
+    found = call(together, inputs)
+    for key, logits in expected.items():
+        worst = np.abs(np.asarray(found[key]) - logits).max()
+        assert worst < 1e-4 * np.abs(logits).max(), (key, worst)
+
+
+def test_the_networks_give_the_reference_logits(golden_dir):
+    gives_the_reference_logits(golden_dir / "ravdess")
+
+
+def test_the_networks_give_the_reference_logits_on_jax(golden_dir):
+    run_on_jax(__name__, "gives_the_reference_logits", golden_dir / "ravdess")
+
+
+def learns():
+    """Take a step of the fusion that has every kind of layer on this backend."""
+    a_step_moves_all_but_idle_weights(SUBJECTS["it"].fresh(), BOTH)
+
+
+def test_a_step_moves_all_but_idle_weights_on_jax():
+    run_on_jax(__name__, "learns")
+
+
+def test_the_whole_network_is_its_two_parts_is_saved_and_learns(tmp_path):
+    model = keras.models.clone_model(whole())
+    model.set_weights(whole().get_weights())
+    inputs = {"audio": AUDIO, "video": VIDEO}
+    logits = call(model, inputs)
+    frames, fusion = model.get_layer("frames"), model.get_layer("fusion")
+    features = np.asarray(frames(VIDEO.reshape(6, 32, 32, 3))).reshape(3, 2, -1)
+    equal(fusion({"audio": AUDIO, "frames": features}), logits)
+    attention_maps(model)
+    model.save(tmp_path / "model.keras")
+    again = keras.saving.load_model(tmp_path / "model.keras", safe_mode=True)
+    np.testing.assert_array_equal(call(again, inputs), logits)
+    assert load_checkpoint(again, as_pytorch(whole())).complete
+    a_step_moves_all_but_idle_weights(again, inputs)
+
+
+def test_a_frozen_frame_network_leaves_the_fusion_to_be_trained():
+    frames = whole().get_layer("frames")
+    frames.trainable = False
+    try:
+        trained = {id(weight) for weight in whole().trainable_variables}
+        fusion = whole().get_layer("fusion").trainable_variables
+        assert trained == {id(weight) for weight in fusion}
+    finally:
+        frames.trainable = True
+
+
+@pytest.mark.parametrize("name", FUSIONS)
+def test_a_clips_logits_are_its_own_whatever_its_place_in_the_batch(name):
+    subject, order = SUBJECTS[name], [2, 0, 1]
+    moved = {key: x[order] for key, x in subject.inputs.items()}
+    received = subject.outputs(subject.model, moved)
+    np.testing.assert_allclose(received, subject.expected[order], atol=1e-5)
+
+
+@pytest.mark.parametrize("steps", [SHORTEST, 33])
+@pytest.mark.parametrize("name", [*FUSIONS, "audio"])
+def test_audio_may_have_any_number_of_steps(name, steps):
+    audio = RANDOM.normal(size=(3, steps, 10)).astype(np.float32)
+    subject = SUBJECTS[name]
+    # `outputs` refuses what is not finite.
+    received = subject.outputs(subject.model, subject.inputs | {"audio": audio})
+    assert (np.abs(received - subject.expected) > 1e-4).any()
+
+
+@pytest.mark.parametrize("name", FUSIONS)
+def test_the_maps_are_shares_of_the_keys(name):
+    subject = SUBJECTS[name]
+    heads, steps = subject.kwargs["num_heads"], 8 if name == "lt" else 14
+    maps = call(attention_maps(subject.model), subject.inputs)
+    assert maps["audio_over_video"].shape == (3, heads, steps, 5)
+    assert maps["video_over_audio"].shape == (3, heads, 5, steps)
+    for weights in map(np.asarray, maps.values()):
+        assert weights.dtype == np.float32 and (weights >= 0).all()
+        np.testing.assert_allclose(weights.sum(-1), 1, atol=1e-5)
+        assert np.ptp(weights, axis=-1).max() > 1e-3
+
+
+def test_the_maps_of_the_whole_network_are_those_of_its_fusion():
+    frames, fusion = (whole().get_layer(name) for name in ("frames", "fusion"))
+    features = np.asarray(frames(VIDEO.reshape(6, 32, 32, 3))).reshape(3, 2, -1)
+    expected = attention_maps(fusion)({"audio": AUDIO, "frames": features})
+    received = attention_maps(whole())({"audio": AUDIO, "video": VIDEO})
+    assert received.keys() == expected.keys() == ATTENTIONS.keys()
+    for key, weights in expected.items():
+        equal(received[key], weights)
+
+
+def attended(heads, queries, keys, values):
+    result = Attention(heads)(queries, np.concatenate([keys, values], -1))
+    return tuple(map(np.asarray, result))
+
+
+def test_each_head_attends_with_its_own_channels():
+    q, k, v = (RANDOM.normal(size=(2, t, 6)).astype(np.float32) for t in (4, 3, 3))
+    found, weights = attended(2, q, k, v)
+    for head, part in enumerate((np.s_[..., :3], np.s_[..., 3:])):
+        alone, single = attended(1, q[part], k[part], v[part])
+        equal(found[part], alone)
+        equal(weights[:, head : head + 1], single)
+    products = np.exp(np.einsum("bqd,bkd->bqk", q[..., :3], k[..., :3]) / 3**0.5)
+    equal(weights[:, 0], products / products.sum(-1, keepdims=True))
+
+
+def test_equal_keys_find_the_mean_of_the_values():
+    q, v = (RANDOM.normal(size=(2, t, 6)).astype(np.float32) for t in (4, 3))
+    found, weights = attended(2, q, np.ones_like(v), v)
+    equal(weights, np.full((2, 2, 4, 3), 1 / 3))
+    equal(found, v.mean(1, keepdims=True).repeat(4, 1))
+
+
+def test_shuffled_channels_come_by_turns_from_both():
+    first, second = np.arange(8.0).reshape(2, 1, 1, 4), np.arange(8.0, 16)
+    both = np.asarray(ChannelShuffle()([first, second.reshape(2, 1, 1, 4)]))
+    assert both.shape == (2, 1, 1, 8)
+    assert both[1, 0, 0].tolist() == [4, 12, 5, 13, 6, 14, 7, 15]
+
+
+def as_pytorch(model, prefix=""):
+    """Return other values than a network's own, named and laid out as in PyTorch."""
+    random, result = np.random.default_rng(1), {}
+    if model.name == "frames":
+        prefix = "visual_model_"
+    for layer in model.layers:
+        if isinstance(layer, keras.Model):
+            result |= as_pytorch(layer)
+            continue
+        for weight in layer.weights:
+            value = random.random(weight.shape, np.float32) + np.float32(0.5)
+            if isinstance(layer, keras.layers.DepthwiseConv2D):
+                value = value.transpose(2, 3, 0, 1).reshape(-1, 1, 3, 3)
+            elif value.ndim == 4:
+                value = value.transpose(3, 2, 0, 1)
+            else:
+                value = value.T
+            result[f"module.{prefix}{layer.name}.{PYTORCH[weight.name]}"] = value
+    return result
+
+
+@cache
+def checkpoint():
+    return as_pytorch(SUBJECTS["ia"].model)
+
+
+def held(model):
+    return [np.array(weight) for weight in model.weights]
+
+
+def unchanged(model, before):
+    return all((x == y).all() for x, y in zip(held(model), before, strict=True))
+
+
+def test_a_checkpoint_is_loaded_whole_or_not_at_all():
+    model, name = SUBJECTS["ia"].fresh(), "module.av1_q.weight"
+    before = held(model)
+    spoilt = {
+        r"has not \(1\): av1_q/kernel": {
+            k: x for k, x in checkpoint().items() if k != name
+        },
+        r"network has not \(1\): module.av3_q.weight": checkpoint()
+        | {"module.av3_q.weight": np.zeros((2, 2))},
+        r"\(3, 128\) for av1_q/kernel": checkpoint() | {name: np.zeros((3, 128))},
+        "not finite": checkpoint() | {name: np.full((128, 128), np.nan)},
+        "No tensor fits": {"a.weight": np.zeros((2, 2))},
+    }
+    for words, tensors in spoilt.items():
+        with pytest.raises(SpecError, match=words):
+            load_checkpoint(model, tensors)
+        assert unchanged(model, before)
+    with pytest.raises(SpecError, match="Build the network of the fusion"):
+        load_checkpoint(SUBJECTS["lt"].fresh(), checkpoint())
+    report = load_checkpoint(model, checkpoint())
+    assert report.complete and len(report.loaded) == len(checkpoint())
+    kernel = model.get_layer("av1_q").kernel
+    np.testing.assert_array_equal(kernel, checkpoint()[name].T)
+
+
+def test_another_classifier_is_left_out_on_request_alone():
+    model = fusion_network("ia", num_labels=5, frames=5)
+    with pytest.raises(SpecError, match='head="skip"'):
+        load_checkpoint(model, checkpoint())
+    kernel = np.array(model.get_layer("classifier_1_0").kernel)
+    report = load_checkpoint(model, checkpoint(), head="skip")
+    assert len(report.head) == 6 and "classifier" in str(report)
+    np.testing.assert_array_equal(model.get_layer("classifier_1_0").kernel, kernel)
+    with pytest.raises(SpecError, match="load, skip"):
+        load_checkpoint(model, checkpoint(), head="replace")
+
+
+def test_a_network_of_one_modality_takes_its_part_and_reports_the_rest():
+    for name, part in (("audio", "audio_model"), ("features", "visual_model")):
+        model = SUBJECTS[name].fresh()
+        report = load_checkpoint(model, checkpoint())
+        assert report.complete and len(report.loaded) == len(model.weights)
+        rest = [x for x in checkpoint() if not x.startswith(f"module.{part}")]
+        assert sorted(report.left_out) == sorted(rest)
+        assert "of other parts left out" in str(report)
+
+
+def affectnet():
+    """Return a checkpoint of EfficientFace alone, with its classifier."""
+    tensors = as_pytorch(whole().get_layer("frames"))
+    tensors = {x.replace("visual_model_", ""): tensor for x, tensor in tensors.items()}
+    return tensors | {"module.fc.weight": np.ones((7, 1024)), "module.fc.bias": TARGETS}
+
+
+def test_the_frame_network_is_initialised_alone_with_either_order_of_colours():
+    model = video_network(frames=2, size=32, initializer="zeros")
+    ending = held(model.get_layer("features_network"))
+    with pytest.raises(SpecError, match=r"conv5_0/kernel"):
+        load_frame_weights(
+            model, {x: t for x, t in affectnet().items() if "conv5_0" not in x}
+        )
+    report = load_frame_weights(model, affectnet())
+    assert report.complete
+    assert report.head == ["module.fc.weight", "module.fc.bias"]
+    assert len(report.loaded) == len(affectnet()) - 2
+    assert unchanged(model.get_layer("features_network"), ending)
+    kernel = model.get_layer("frames").get_layer("conv1_0").kernel
+    expected = affectnet()["module.conv1_0.weight"].transpose(2, 3, 1, 0)
+    np.testing.assert_array_equal(kernel, expected)
+    before = held(model)
+    load_frame_weights(model, affectnet(), bgr=True)
+    # The stem alone differs.
+    changed = [(x != y).any() for x, y in zip(held(model), before, strict=True)]
+    assert sum(changed) == 1
+    np.testing.assert_array_equal(kernel, expected[:, :, ::-1])
+    with pytest.raises(SpecError, match="no frame network"):
+        load_frame_weights(SUBJECTS["audio"].model, affectnet())
+
+
+def test_a_checkpoint_of_blue_green_red_sees_red_green_blue():
+    frames = keras.models.clone_model(whole().get_layer("frames"))
+    state = as_pytorch(frames)
+    load_checkpoint(frames, state)
+    images = VIDEO[:, 0]
+    expected = np.asarray(frames(images[..., ::-1]))
+    load_checkpoint(frames, state, bgr=True)
+    found = np.asarray(frames(images))
+    np.testing.assert_allclose(found, expected, rtol=1e-4)
+    assert (np.abs(frames(images[..., ::-1]) - found) > 1e-3 * found).any()
+
+
+def test_what_cannot_be_built_is_refused():
+    with pytest.raises(SpecError, match="'mean': expected one of ia, it, lt"):
+        fusion_network("mean")
+    with pytest.raises(SpecError, match="128 heads: expected .* the 64 channels"):
+        fusion_network("ia", num_heads=128)
+    with pytest.raises(SpecError, match="0 heads"):
+        audiovisual("lt", num_heads=0)
+    with pytest.raises(SpecError, match="size 40: expected a multiple of 16"):
+        video_network(size=40)
+    with pytest.raises(SpecError, match="expected one with attention"):
+        attention_maps(SUBJECTS["audio"].model)
