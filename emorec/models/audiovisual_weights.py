@@ -23,9 +23,8 @@ from emorec.models.face_weights import LoadReport, match, split_name
 
 HEADS = ("load", "skip")
 _FACE = "visual_model_"
-_FRAME_LAYERS = ("conv1_", "conv5_", "local_", "modulator_") + tuple(
-    f"{stage}_" for stage, _, _ in STAGES
-)
+_STAGES = tuple(f"{stage}_" for stage, _, _ in STAGES)
+_FRAME_LAYERS = ("conv1_", "conv5_", "local_", "modulator_", *_STAGES)
 _FRAME_CLASSIFIER = "fc"
 
 

@@ -3,7 +3,8 @@
 Zhao, Liu and Zhou (2021), "Robust Lightweight Facial Expression Recognition Network
 with Label Distribution Training": ShuffleNet-V2 (Ma et al. 2018) with a local feature
 extractor and a channel-spatial modulator, as Chumachenko, Iosifidis and Gabbouj (2022),
-"Self-attention fusion for audiovisual emotion recognition with incomplete data", use it.
+"Self-attention fusion for audiovisual emotion recognition with incomplete data", have
+it.
 
 Layers have the names of the published PyTorch networks, with ``_`` for ``.``:
 ``conv1_0`` and its normalisation ``conv1_1``, ``stage2_0_branch1_0`` and so on,
