@@ -33,6 +33,7 @@ _NORMALISATION = {
     "running_var": "moving_variance",
     "sigma": "moving_variance",
 }
+_NORMALISING = (keras.layers.BatchNormalization, keras.layers.LayerNormalization)
 
 
 @dataclass
@@ -52,6 +53,8 @@ class LoadReport:
         Tensors that do not fit their weight, both shapes said.
     head : list of str
         Tensors of the file's classifier that were left out on request.
+    left_out : list of str
+        Tensors of other parts of a whole of which the network is one.
     """
 
     loaded: list[str] = field(default_factory=list)
@@ -59,6 +62,7 @@ class LoadReport:
     unmatched: list[str] = field(default_factory=list)
     misshapen: list[str] = field(default_factory=list)
     head: list[str] = field(default_factory=list)
+    left_out: list[str] = field(default_factory=list)
 
     @property
     def complete(self) -> bool:
@@ -74,6 +78,9 @@ class LoadReport:
                 parts.append(f"{len(names)} {title}: {shorten(names)}")
         if self.head:
             parts.append("the classifier of the file left out")
+        if self.left_out:
+            names = shorten(self.left_out)
+            parts.append(f"{len(self.left_out)} of other parts left out: {names}")
         return "; ".join(parts)
 
 
@@ -119,7 +126,17 @@ def load_weights(
     """
     if head not in HEADS:
         raise SpecError(f"head '{head}': expected one of {', '.join(HEADS)}.")
-    report, values = _match(model, tensors, load_head=head == "load")
+    layers = {layer.name: layer for layer in model.layers}
+    others = tensors
+    if head != "load":
+        layers.pop(CLASSIFIER, None)
+        others = {
+            name: tensor
+            for name, tensor in tensors.items()
+            if split_name(name)[0] != CLASSIFIER
+        }
+    report, values = match(layers, others)
+    report.head.extend(name for name in tensors if name not in others)
     if not values or not (report.complete or partial):
         raise SpecError(_refusal(model, report, bool(values)))
     for target, weight, value in values:
@@ -143,25 +160,33 @@ def replace_head(model: keras.Model, seed: int = 0) -> None:
             layer.bias.assign(np.zeros(layer.bias.shape, np.float32))
 
 
-def _match(
-    model: keras.Model, tensors: Mapping[str, np.ndarray], load_head: bool
+def match(
+    layers: Mapping[str, keras.Layer], tensors: Mapping[str, np.ndarray]
 ) -> tuple[LoadReport, list[tuple[str, keras.Variable, np.ndarray]]]:
-    """Find the weight of each tensor, without changing any."""
-    layers = {layer.name: layer for layer in model.layers if _leaves(layer)}
+    """Find the weight of each tensor, without changing any.
+
+    Parameters
+    ----------
+    layers : mapping
+        Name, as tensors have it -> layer. Those without weights do no harm.
+    tensors : mapping
+        Name -> array.
+
+    Returns
+    -------
+    report : LoadReport
+    values : list
+        Of what fits: the name as ``layer/weight``, the weight, the value laid out as
+        Keras does.
+    """
     targets = {
-        f"{name}/{leaf}"
-        for name, layer in layers.items()
-        if load_head or name != CLASSIFIER
-        for leaf in _leaves(layer)
+        f"{name}/{leaf}" for name, layer in layers.items() for leaf in _leaves(layer)
     }
     report, values = LoadReport(), []
     used: set[str] = set()
     for name, tensor in tensors.items():
         owner, leaf = split_name(name)
         if leaf == _EXPECTED_IDLE:
-            continue
-        if owner == CLASSIFIER and not load_head:
-            report.head.append(name)
             continue
         layer = layers.get(owner)
         own = leaf if layer is None else _own_leaf(layer, leaf)
@@ -214,19 +239,25 @@ def _leaves(layer: keras.Layer) -> dict[str, keras.Variable]:
 
 def _own_leaf(layer: keras.Layer, leaf: str) -> str:
     """Name what PyTorch or MatConvNet calls `leaf` as this layer does."""
-    if isinstance(layer, keras.layers.BatchNormalization):
+    if isinstance(layer, _NORMALISING):
         return _NORMALISATION.get(leaf, leaf)
     return "kernel" if leaf == "weight" else leaf
 
 
 def _arranged(layer: keras.Layer, leaf: str, value: np.ndarray) -> np.ndarray:
-    """Lay a tensor out as `layer` has it: (H, W, in, out), or (in, out)."""
+    """Lay a tensor out as `layer` has it: (H, W, in, out), (T, in, out), (in, out)."""
     value = value.astype(np.float32, copy=False)
     if leaf == "sigma":
         # Computed in float64, as the variance may be as small as epsilon.
         return (value.astype(np.float64) ** 2 - layer.epsilon).astype(np.float32)
-    if isinstance(layer, keras.layers.BatchNormalization):
+    if isinstance(layer, _NORMALISING):
         return value
+    if leaf == "weight" and isinstance(layer, keras.layers.DepthwiseConv2D):
+        # A channel's outputs follow one another: (in * multiplier, 1, H, W).
+        each = layer.depth_multiplier
+        if value.ndim == 4 and value.shape[1] == 1 and value.shape[0] % each == 0:
+            value = value.reshape(-1, each, *value.shape[2:])
+        return value.transpose(2, 3, 0, 1) if value.ndim == 4 else value
     if leaf == "weight":
         value = value.transpose(2, 3, 1, 0) if value.ndim == 4 else value.T
     dense = isinstance(layer, keras.layers.Dense)
