@@ -128,7 +128,7 @@ def run_emorec(arguments: argparse.Namespace) -> dict:
 
     from emorec.models.speech_layers import FrontEnd
     from emorec.training.distillation import distillation_loss
-    from emorec.training.voices import learner, optimizer_of
+    from emorec.training.voice_learner import learner, optimizer_of
 
     student = build(config, arguments.narrow)
     with np.load(arguments.weights) as weights:

@@ -254,7 +254,7 @@ def test_mistakes_are_told_without_traceback(
 def test_talkers_are_judged_once(tmp_path, monkeypatch):
     monkeypatch.setattr(voice_teacher, "_TRAINING", {"num_epochs": 1})
     folder = tmp_path / "talkers"
-    write_voxceleb(folder, speakers=3, clips_per_speaker=2)
+    write_voxceleb(folder, speakers=3, clips_per_speaker=3)
     lines = []
     voice_teacher.label_miniature(folder, lines.append)
     before = (folder / "logits/logits.npz").stat().st_mtime_ns

@@ -8,7 +8,8 @@ from emorec.artifacts.logits import Logits
 from emorec.corpora.acted import read_acted
 from emorec.errors import DataError, SpecError
 from emorec.labels import FERPLUS
-from emorec.training.voice_benchmark import applicable, benchmark, feature_sets
+from emorec.training.voice_benchmark import applicable, benchmark
+from emorec.training.voice_feature_sets import feature_sets
 from emorec.training.voice_features import (
     extract,
     extract_librosa,

@@ -149,6 +149,7 @@ def benchmark(arguments: argparse.Namespace) -> int:
     corpus = read_acted(arguments.folder, arguments.corpus)
     from emorec.artifacts.logits import read_logits
     from emorec.training import voice_benchmark, voice_features, voice_runs
+    from emorec.training.voice_feature_sets import feature_sets
 
     output = Path(arguments.output)
     wanted = arguments.features
@@ -159,7 +160,7 @@ def benchmark(arguments: argparse.Namespace) -> int:
         if not arguments.model:
             raise SpecError("--features logits and embeddings need a --model.")
         ear = voice_runs.find(arguments.model, output)
-    found, failures = voice_benchmark.feature_sets(
+    found, failures = feature_sets(
         corpus,
         wanted,
         output / "features",
