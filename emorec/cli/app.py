@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from emorec import __version__
-from emorec.cli import faces, mosei, mosi, voices
+from emorec.cli import faces, mosei, mosi, ravdess, voices
 from emorec.cli.console import Parser, guarded
 
 
@@ -21,6 +21,9 @@ def main(arguments: list[str] | None = None) -> int:
     faces.add_commands(groups.add_parser("faces", help="FER+: the face teacher"))
     voices.add_commands(
         groups.add_parser("voices", help="VoxCeleb and others: the speech student")
+    )
+    ravdess.add_commands(
+        groups.add_parser("ravdess", help="RAVDESS: audio-visual fusion")
     )
     parsed = parser.parse_args(arguments)
     return guarded(lambda: parsed.run(parsed))

@@ -194,6 +194,7 @@ def load_keras_model(path: str | os.PathLike[str]) -> keras.Model:
     import keras
 
     # Makes their layers known.
+    import emorec.models.audiovisual
     import emorec.models.early_fusion
     import emorec.models.vggm  # noqa: F401
 

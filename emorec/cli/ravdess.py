@@ -1,0 +1,158 @@
+"""The commands on audio-visual clips: prepare, import."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from emorec.cli.console import INCOMPLETE, OK, say
+
+OUTPUT = "models/ravdess"
+_PRINTED = 5
+
+
+def add_commands(parser: argparse.ArgumentParser) -> None:
+    """Add ``emorec ravdess ...``."""
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    prepare_parser = commands.add_parser(
+        "prepare",
+        help="faces and sound of clips as the fusion takes them; resumes",
+        description="Cut 15 faces and 3.6 s of sound out of each clip of RAVDESS, or "
+        "of own clips listed in a CSV (video, audio, label, speaker, split), in "
+        "parallel. Clips that are finished are not repeated. Exits with 3 when "
+        "something could not be made.",
+    )
+    prepare_parser.add_argument(
+        "clips",
+        metavar="DIR|CSV",
+        help="folder with Actor_01 to 24, or a list of clips",
+    )
+    prepare_parser.add_argument(
+        "--output", required=True, metavar="DIR", help="folder of the results"
+    )
+    prepare_parser.add_argument(
+        "--labels",
+        metavar="A,B,...",
+        help="classes of a CSV in their order (those of RAVDESS)",
+    )
+    prepare_parser.add_argument(
+        "--fold",
+        type=int,
+        choices=range(1, 6),
+        help="test on this one of five groups of actors (the published split)",
+    )
+    prepare_parser.add_argument(
+        "--workers", type=int, help="processes (as many as there are cores)"
+    )
+    prepare_parser.add_argument(
+        "--detect_every",
+        type=int,
+        default=4,
+        metavar="N",
+        help="look for faces in each N-th of the 15 frames, and in more where they "
+        "move; 1 for all, as published",
+    )
+    prepare_parser.add_argument(
+        "--confidence", type=float, default=0.9, metavar="P", help="least, of a face"
+    )
+    prepare_parser.add_argument(
+        "--min_face",
+        type=int,
+        default=40,
+        metavar="PIXELS",
+        help="smallest face to look for; larger is faster (RAVDESS: 120)",
+    )
+    prepare_parser.add_argument(
+        "--literal",
+        action="store_true",
+        help="as the published program: the first 3.6 s of long videos, blue first",
+    )
+    prepare_parser.set_defaults(run=prepare)
+
+    import_parser = commands.add_parser(
+        "import",
+        help="make a run of a published checkpoint",
+        description="Read the weights of a whole network (.pth, extra torch, or a "
+        "state dictionary as .npz) and write them as a run. Everything must have its "
+        "place and shape.",
+    )
+    import_parser.add_argument("checkpoint", metavar="CHECKPOINT")
+    import_parser.add_argument("--output", default=OUTPUT, metavar="DIR")
+    import_parser.add_argument("--name", default="", help="of the run (the file's)")
+    import_parser.add_argument(
+        "--fusion",
+        choices=("ia", "it", "lt"),
+        required=True,
+        help="intermediate attention, intermediate or late transformer",
+    )
+    import_parser.add_argument("--num_heads", type=int, default=1)
+    import_parser.add_argument(
+        "--rgb",
+        action="store_true",
+        help="the network learnt from red, green, blue; published ones from blue first",
+    )
+    import_parser.set_defaults(run=import_checkpoint)
+
+
+def prepare(arguments: argparse.Namespace) -> int:
+    """Prepare clips; return INCOMPLETE when something could not be made."""
+    from emorec.corpora.av_table import read_table
+    from emorec.corpora.ravdess import read_ravdess
+    from emorec.errors import SpecError
+    from emorec.features.av_clips import AvSettings
+    from emorec.labels import RAVDESS
+    from emorec.training.av_preparation import prepare as prepare_clips
+
+    names = ("detect_every", "confidence", "min_face", "literal")
+    settings = AvSettings(**{name: getattr(arguments, name) for name in names})
+    source = Path(arguments.clips)
+    if source.suffix.lower() == ".csv":
+        if arguments.fold:
+            raise SpecError(
+                "--fold is of RAVDESS; a CSV says each clip's split itself."
+            )
+        labels = arguments.labels.split(",") if arguments.labels else RAVDESS
+        clips = read_table(source, labels)
+    else:
+        if arguments.labels:
+            raise SpecError("--labels are of a CSV; RAVDESS has its own.")
+        clips = read_ravdess(source, arguments.fold)
+    say(f"DATA: {clips.dataset}, {len(clips):,} clips")
+    for line in clips.described():
+        say(f"  {line}")
+    for (left_out, reason), rows in clips.report.groupby(["left_out", "reason"]):
+        say(f"  {len(rows):,} {'left out' if left_out else 'kept'}: {reason}")
+    done = prepare_clips(clips, arguments.output, arguments.workers, settings)
+    for clip, modality, reason in done.failures[:_PRINTED]:
+        say(f"not made: {clip}, {modality}: {reason}")
+    if len(done.failures) > _PRINTED:
+        say(f"not made: {len(done.failures) - _PRINTED} more, see failures.csv")
+    say(
+        f"{len(clips):,} clips: {done.made:,} made, {done.before:,} finished before, "
+        f"{len(done.failures):,} failures, {len(done.missing):,} modalities that were "
+        "not there."
+    )
+    if done.faces:
+        rates = ", ".join(f"{k} {v:.1f}" for k, v in done.per_second.items())
+        say(
+            f"{done.faces_per_second:.1f} faces a second; a second of one process: "
+            f"{rates}."
+        )
+    say(f"Written to {arguments.output}: annotations.txt, clips.csv, failures.csv")
+    return INCOMPLETE if done.failures else OK
+
+
+def import_checkpoint(arguments: argparse.Namespace) -> int:
+    """Write a published network as a run."""
+    from emorec.artifacts.runs import RunFolder
+    from emorec.training.av_import import import_network
+
+    source = Path(arguments.checkpoint)
+    name = arguments.name or source.stem
+    folder = RunFolder(Path(arguments.output), name)
+    report = import_network(
+        source, folder, arguments.fusion, arguments.num_heads, bgr=not arguments.rgb
+    )
+    say(f"{source}: {report}")
+    say(f"Written: {folder.folder}/model_{name}.keras, run_{name}.json")
+    return OK
