@@ -13,6 +13,10 @@ import numpy as np
 THREADS = min(8, os.cpu_count() or 1)
 
 
+Shape = tuple[int | None, ...]
+Arrays = np.ndarray | dict[str, np.ndarray]
+
+
 class NumpyBatches(Protocol):
     """Batches as a function of epoch and number, so that resuming repeats them.
 
@@ -20,18 +24,19 @@ class NumpyBatches(Protocol):
     ----------
     epoch : int
         The epoch that the next iteration serves; set from outside.
-    shapes : tuple of tuple
-        Shape of an input and of a target, without the batch's axis.
+    shapes : tuple
+        Shape of an input, or of each of several by name, and of a target, without the
+        batch's axis.
     """
 
     epoch: int
-    shapes: tuple[tuple[int | None, ...], tuple[int, ...]]
+    shapes: tuple[Shape | dict[str, Shape], Shape]
 
     def __len__(self) -> int:
         """Return the number of batches of an epoch."""
 
-    def batch(self, epoch: int, number: int) -> tuple[np.ndarray, np.ndarray]:
-        """Return inputs and targets, float32."""
+    def batch(self, epoch: int, number: int) -> tuple[Arrays, np.ndarray]:
+        """Return inputs, as `shapes` has them, and targets, float32."""
 
 
 def keras_dataset(batches: NumpyBatches) -> Any:
@@ -73,16 +78,25 @@ def _tf_dataset(batches: NumpyBatches) -> Any:
     def numbers():
         yield from ((batches.epoch, number) for number in range(len(batches)))
 
+    shapes, target = batches.shapes
+    names = list(shapes) if isinstance(shapes, dict) else None
+    flat = [shapes[name] for name in names] if names else [shapes]
+
+    def arrays(epoch, number):
+        inputs, targets = batches.batch(int(epoch), int(number))
+        parts = [inputs[name] for name in names] if names else [inputs]
+        return *parts, targets
+
     def make(epoch, number):
         made = tf.numpy_function(
-            lambda epoch, number: batches.batch(int(epoch), int(number)),
-            [epoch, number],
-            [tf.float32, tf.float32],
+            arrays, [epoch, number], [tf.float32] * (len(flat) + 1)
         )
-        return tuple(
+        *parts, targets = (
             tf.ensure_shape(array, (None, *shape))
-            for array, shape in zip(made, batches.shapes, strict=True)
+            for array, shape in zip(made, [*flat, target], strict=True)
         )
+        inputs = dict(zip(names, parts, strict=True)) if names else parts[0]
+        return inputs, targets
 
     dataset = tf.data.Dataset.from_generator(
         numbers,
