@@ -135,7 +135,7 @@ def _data(arguments: argparse.Namespace, emotions: int = 8):
     say(f"DATA: {voice_data.describe(data)}")
     if drawn:
         say("  These are synthetic; scores on them say nothing about people.")
-    return data, drawn
+    return data, drawn, where
 
 
 def distill(arguments: argparse.Namespace) -> int:
@@ -146,7 +146,7 @@ def distill(arguments: argparse.Namespace) -> int:
     # The published network takes a GPU; what is tried without data should not.
     preset = arguments.preset or ("vggm" if arguments.folder else "compact")
     config = from_preset(preset, values)
-    data, drawn = _data(arguments, config.num_pred_emotions)
+    data, drawn, _ = _data(arguments, config.num_pred_emotions)
     from emorec.artifacts.runs import RunFolder
     from emorec.artifacts.tables import write_table
     from emorec.training import voice_runs
@@ -166,7 +166,7 @@ def evaluate(arguments: argparse.Namespace) -> int:
 
     output = Path(arguments.output)
     ear = voice_runs.find(arguments.model, output)
-    data, _ = _data(arguments, len(ear.spec.schema))
+    data, _, _ = _data(arguments, len(ear.spec.schema))
     settings = RunFolder(output, ear.name).record() or {}
     how = settings.get("settings", {}).get("logit_aggregator", "max")
     name = ear.name
@@ -215,12 +215,11 @@ def _emotions(names: list[str], schema) -> tuple[str, ...]:
 
 def samples(arguments: argparse.Namespace) -> int:
     """Export examples of each emotion."""
-    data, _ = _data(arguments)
+    data, _, root = _data(arguments)
     from emorec.evaluation.voice_samples import export_samples
     from emorec.training.voice_data import sample_candidates
 
-    root = Path(arguments.folder or FOLDER)
-    faces = arguments.face_dir or (root / "faces" if arguments.folder else None)
+    faces = arguments.face_dir or root / "faces"
     exported = export_samples(
         arguments.dest,
         sample_candidates(data, faces),

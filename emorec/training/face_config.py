@@ -185,7 +185,8 @@ PRESETS = {
 def from_preset(preset: str, given: dict[str, Any]) -> FacesConfig:
     """Return a preset with the options that were given.
 
-    Without weights the whole network is new, so that all layers learn at full rate.
+    Without weights the whole network is new, so that all layers learn at full rate. A
+    training that is not longer than the preset's warm-up has none.
 
     Raises
     ------
@@ -197,4 +198,6 @@ def from_preset(preset: str, given: dict[str, Any]) -> FacesConfig:
     config = replace(PRESETS[preset], **given)
     if not config.weights and "finetune_lr" not in given:
         config = replace(config, finetune_lr=1.0)
+    if "warmup" not in given and config.warmup >= config.num_epochs:
+        config = replace(config, warmup=0.0)
     return config

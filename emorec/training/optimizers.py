@@ -68,6 +68,37 @@ class GroupedSGD(keras.optimizers.SGD):
 
 
 @keras.saving.register_keras_serializable("emorec")
+class Milestones(keras.optimizers.schedules.LearningRateSchedule):
+    """A learning rate that falls to a tenth at given epochs, told per step.
+
+    Parameters
+    ----------
+    rate : float
+        The first rate.
+    epochs : sequence of int
+        At whose beginnings, counted from 0, the rate falls.
+    steps : int
+        Steps of an epoch.
+    """
+
+    def __init__(self, rate: float, epochs, steps: int) -> None:
+        self.rate, self.epochs, self.steps = rate, list(epochs), steps
+
+    def __call__(self, step):
+        """Return the rate of a step, counted from 0."""
+        # Half a step keeps the comparison off its edge.
+        epoch = (ops.cast(step, "float32") + 0.5) / self.steps
+        rate = ops.full_like(epoch, self.rate)
+        for begin in self.epochs:
+            rate = ops.where(epoch >= begin, rate * 0.1, rate)
+        return rate
+
+    def get_config(self):
+        """Return the constructor's arguments."""
+        return {"rate": self.rate, "epochs": self.epochs, "steps": self.steps}
+
+
+@keras.saving.register_keras_serializable("emorec")
 class Schedule(keras.optimizers.schedules.LearningRateSchedule):
     """A learning rate over epochs, told per step.
 

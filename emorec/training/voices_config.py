@@ -263,6 +263,8 @@ def from_preset(
 ) -> VoicesConfig:
     """Return a preset with the options that were given.
 
+    A training that is not longer than the preset's warm-up has none.
+
     Raises
     ------
     SpecError
@@ -271,4 +273,7 @@ def from_preset(
     presets = PRESETS if presets is None else presets
     if preset not in presets:
         raise SpecError(f"--preset {preset}: expected one of {', '.join(presets)}.")
-    return replace(presets[preset], **given)
+    config = replace(presets[preset], **given)
+    if "warmup" not in given and config.warmup >= config.num_epochs:
+        config = replace(config, warmup=0.0)
+    return config

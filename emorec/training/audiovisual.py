@@ -1,0 +1,279 @@
+"""Training the audio-visual fusion, and asking it with and without a modality.
+
+Chumachenko, Iosifidis and Gabbouj (2022), "Self-attention fusion for audiovisual
+emotion recognition with incomplete data", section 4.
+"""
+
+from __future__ import annotations
+
+import shutil
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from emorec.artifacts.runs import RunFolder
+from emorec.artifacts.spec import Modality, Spec
+from emorec.batches.audiovisual import AUDIO, VIDEO, AvPipeline
+from emorec.errors import DataError
+from emorec.files import digest, whole_file
+from emorec.training import backend
+from emorec.training.av_config import AvConfig
+from emorec.training.av_data import AvData, with_features
+
+if TYPE_CHECKING:
+    import keras
+
+    from emorec.training.fit import FitResult
+
+Say = Callable[[str], None]
+BATCH = 16
+# What a clip's faces are called where a frame network has made features of them.
+_FEATURES = "features of frames"
+
+
+def run(
+    config: AvConfig, data: AvData, folder: RunFolder, say: Say
+) -> tuple[keras.Model, Spec, AvData]:
+    """Train one network, or load it where it was trained before.
+
+    Parameters
+    ----------
+    config : AvConfig
+        The settings.
+    data : AvData
+        Prepared clips with the splits train and valid.
+    folder : RunFolder
+        Where everything is written. An interrupted training goes on.
+    say : callable
+        Receives lines for the user.
+
+    Returns
+    -------
+    model : keras.Model
+        Inputs ``audio`` and ``video`` (or features of frames under that name).
+    spec : Spec
+    data : AvData
+        As the network takes them: with features in place of faces, when frames are
+        frozen.
+
+    Raises
+    ------
+    SpecError
+        When the name is taken by a run of other settings.
+    DataError
+        When a split is empty, a file of faces cannot be read, or training diverges.
+    """
+    settings = asdict(config) | {
+        "lr_steps": list(config.lr_steps),
+        "data": data.identity(),
+    }
+    with folder.alone():
+        folder.claim(settings, False, "Give this run its own --name.")
+        name = backend.prepare(config.manual_seed, config.precision)
+        record = folder.record()
+        done = bool(record and record.get("status") == "complete")
+        if config.freeze_frames:
+            cache = folder.folder / f"frames_{data.clips.dataset}.npy"
+            data = with_features(data, _frame_network(config, say), cache)
+        if done:
+            say(f"{folder.param_name}: trained before.")
+            model = backend.load_keras_model(model_path(folder))
+            return model, folder.read_spec(), data
+        model, spec = _train(config, data, folder, settings, name, say)
+    return model, spec, data
+
+
+def model_path(folder: RunFolder) -> Path:
+    """Return where a run's model lies."""
+    return folder.folder / f"model_{folder.param_name}.keras"
+
+
+def _frame_network(config: AvConfig, say: Say) -> keras.Model:
+    from emorec.models.efficientface import efficientface
+
+    network = efficientface()
+    if config.pretrain_path:
+        _initialise(network, config.pretrain_path, say)
+    return network
+
+
+def _initialise(model: keras.Model, path: str, say: Say) -> None:
+    from emorec.artifacts.weights import read_weights
+    from emorec.models.audiovisual_weights import load_frame_weights
+
+    say(f"{path}: {load_frame_weights(model, read_weights(path))}")
+
+
+def build(config: AvConfig, num_labels: int, say: Say) -> keras.Model:
+    """Build the network of a configuration; its inputs are ``audio`` and ``video``."""
+    import keras
+
+    from emorec.models.audiovisual import audiovisual, fusion_network
+
+    if config.freeze_frames:
+        fusion = fusion_network(config.fusion, num_labels, config.num_heads)
+        inputs = dict(zip((AUDIO, VIDEO), fusion.inputs, strict=True))
+        named = {
+            name: keras.Input(tensor.shape[1:], name=name)
+            for name, tensor in inputs.items()
+        }
+        outputs = fusion({"audio": named[AUDIO], "frames": named[VIDEO]})
+        return keras.Model(named, outputs)
+    model = audiovisual(config.fusion, num_labels, config.num_heads)
+    if config.pretrain_path:
+        _initialise(model, config.pretrain_path, say)
+    return model
+
+
+def _train(
+    config: AvConfig,
+    data: AvData,
+    folder: RunFolder,
+    settings: dict[str, Any],
+    backend_name: str,
+    say: Say,
+) -> tuple[keras.Model, Spec]:
+    from emorec.training.fit import write_history
+
+    accelerators = backend.devices()
+    say(f"Training on {backend_name}, {', '.join(accelerators) or 'CPU'}.")
+    schema, arrays = data.clips.schema, data.arrays
+    model = build(config, len(schema), say)
+    rows = {split: data.rows(split) for split in ("train", "valid")}
+    counts = {split: len(numbers) for split, numbers in rows.items()}
+    say(
+        f"{model.count_params():,} parameters; {counts['train']:,} clips to learn "
+        f"from, {counts['valid']:,} to validate on."
+    )
+    width = arrays.shapes[VIDEO][-1]
+    spec = Spec(
+        schema=schema,
+        modalities=(
+            Modality(AUDIO, "MFCC at 22050 Hz", arrays.audio.shape[-1]),
+            Modality(VIDEO, _FEATURES if config.freeze_frames else "faces, RGB", width),
+        ),
+        max_steps=0,
+        label_type="single",
+        normalisation={"kind": "audiovisual", "video": 1 / 255},
+        data={"dataset": data.clips.dataset, "backend": backend_name, **counts},
+    )
+    folder.write_record(settings, spec, status="training")
+    began = time.perf_counter()
+    pipelines = {
+        "train": AvPipeline(
+            arrays,
+            config.batch_size,
+            rows["train"],
+            config.manual_seed,
+            shuffle=True,
+            augment=not config.freeze_frames,
+            mask=config.mask,
+            fill=config.fill or None,
+        ),
+        "valid": AvPipeline(
+            arrays, config.batch_size, rows["valid"], fill=config.fill or None
+        ),
+    }
+    fitted = _fit(config, model, pipelines, folder, digest(settings), say)
+    seconds = time.perf_counter() - began
+    with whole_file(model_path(folder)) as temporary:
+        model.save(temporary)
+    write_history(folder.folder / f"history_{folder.param_name}.csv", fitted.history)
+    folder.write_record(
+        settings,
+        spec,
+        status="complete",
+        training={
+            "epochs": len(fitted.history["loss"]),
+            "kept_epoch": fitted.best_epoch + 1,
+            "val_acc": fitted.history["val_acc"][fitted.best_epoch],
+            "resumed_after": fitted.resumed_at,
+            "seconds": round(seconds, 1),
+            "devices": accelerators or ["CPU"],
+            "parameters": model.count_params(),
+        },
+    )
+    shutil.rmtree(folder.resume_folder, ignore_errors=True)
+    say(f"Kept epoch {fitted.best_epoch + 1}; {seconds:.0f} s of training.")
+    return model, spec
+
+
+def _fit(
+    config: AvConfig,
+    model: keras.Model,
+    pipelines: dict[str, AvPipeline],
+    folder: RunFolder,
+    run_id: str,
+    say: Say,
+) -> FitResult:
+    import keras
+
+    from emorec.training.face_losses import acc
+    from emorec.training.fit import Progress, fit
+    from emorec.training.optimizers import GroupedSGD, Milestones
+
+    train = pipelines["train"]
+    top = min(5, train.shapes[1][0] - 1)
+    rate = Milestones(config.rate, config.lr_steps, len(train))
+    model.compile(
+        optimizer=GroupedSGD(rate, config.momentum, config.weight_decay),
+        loss=keras.losses.CategoricalCrossentropy(from_logits=True),
+        metrics=[acc, keras.metrics.TopKCategoricalAccuracy(top, name=f"top{top}")],
+        jit_compile=backend.compilation_of_convolutions(config.jit),
+    )
+    progress = Progress(
+        train, folder.resume_folder, "val_acc", config.n_epochs, run_id, say
+    )
+    try:
+        return fit(model, train, pipelines["valid"], config.n_epochs, progress)
+    except Exception as error:
+        failures = [pipe.failure for pipe in pipelines.values() if pipe.failure]
+        if failures and not isinstance(error, DataError):
+            raise failures[0] from error
+        raise
+
+
+def score(
+    model: keras.Model,
+    data: AvData,
+    rows: np.ndarray,
+    modalities: Sequence[str] = (AUDIO, VIDEO),
+    fill: str = "zeros",
+    seed: int = 0,
+) -> np.ndarray:
+    """Return the logits (m, K) float32 of some clips.
+
+    Parameters
+    ----------
+    model : keras.Model
+        Of `run`.
+    data : AvData
+        Clips as the network takes them.
+    rows : (m,) int
+        Which clips.
+    modalities : sequence of str
+        Those that it is given; the others are filled, as are those that a clip lacks.
+    fill : str
+        See `emorec.batches.modality_dropout.fill`.
+    seed : int
+        Of noise.
+    """
+    served = AvPipeline(
+        data.arrays, BATCH, rows, seed, fill=fill, modalities=modalities
+    )
+    parts = []
+    for number in range(len(served)):
+        inputs, targets = served.batch(0, number)
+        # Few sizes of batches, for each is compiled anew.
+        missing = BATCH - len(targets) if len(served) > 1 else 0
+        full = {
+            name: np.concatenate([x, np.repeat(x[-1:], missing, axis=0)])
+            for name, x in inputs.items()
+        }
+        logits = np.asarray(model.predict_on_batch(full))
+        parts.append(logits[: len(targets)])
+    return np.concatenate(parts).astype(np.float32)

@@ -1,0 +1,93 @@
+"""The settings of an audio-visual training; the published ones are the defaults."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from emorec.batches.modality_dropout import FILLS, MASKS
+from emorec.errors import SpecError
+from emorec.training.backend import JIT, PRECISIONS
+
+FUSIONS = ("ia", "it", "lt")
+
+
+@dataclass(frozen=True)
+class AvConfig:
+    """One training. Field names are the long options, those of the published program.
+
+    Attributes
+    ----------
+    fusion, num_heads
+        See `emorec.models.audiovisual.audiovisual`.
+    mask : str
+        See `emorec.batches.modality_dropout.drop_modalities`.
+    fill : str
+        What stands for a modality that a clip lacks; empty: as the mask has it.
+    pretrain_path : str
+        EfficientFace's checkpoint for the frame network.
+    freeze_frames : bool
+        Compute the frames' features once and train what is behind them: for a CPU.
+        Faces are not augmented then, and masks act on the features.
+    batch_size, n_epochs : int
+        Clips per batch, before masks make copies; the best epoch on validation is kept.
+    learning_rate, momentum, dampening, weight_decay : float
+        Of PyTorch's SGD: a dampening d makes each step 1 - d times as long.
+    lr_steps : tuple of int
+        Epochs at which the rate falls to a tenth.
+    manual_seed, jit, precision
+        As everywhere.
+    """
+
+    fusion: str = "ia"
+    num_heads: int = 1
+    mask: str = "softhard"
+    fill: str = ""
+    pretrain_path: str = ""
+    freeze_frames: bool = False
+    batch_size: int = 8
+    n_epochs: int = 100
+    learning_rate: float = 0.04
+    momentum: float = 0.9
+    dampening: float = 0.9
+    weight_decay: float = 1e-3
+    lr_steps: tuple[int, ...] = (40, 55, 65, 70, 200, 250)
+    manual_seed: int = 1
+    jit: str = "auto"
+    precision: str = "float32"
+
+    def __post_init__(self) -> None:
+        choices = {
+            "fusion": FUSIONS,
+            "mask": MASKS,
+            "fill": ("", *FILLS),
+            "jit": JIT,
+            "precision": PRECISIONS,
+        }
+        for name, allowed in choices.items():
+            if (value := getattr(self, name)) not in allowed:
+                shown = ", ".join(word for word in allowed if word)
+                raise SpecError(f"--{name} {value}: expected one of {shown}.")
+        ranges = {
+            "num_heads": (1, 128),
+            "batch_size": (1, 65536),
+            "n_epochs": (1, 100_000),
+            "learning_rate": (1e-12, 1e3),
+            "momentum": (0, 0.9999),
+            "dampening": (0, 0.9999),
+            "weight_decay": (0, 1),
+        }
+        for name, (low, high) in ranges.items():
+            if not low <= (value := getattr(self, name)) <= high:
+                raise SpecError(f"--{name} {value}: expected {low:g} to {high:g}.")
+        if (
+            list(self.lr_steps) != sorted(set(self.lr_steps))
+            or min(self.lr_steps, default=1) < 1
+        ):
+            raise SpecError(
+                f"--lr_steps {list(self.lr_steps)}: expected epochs in rising order."
+            )
+
+    @property
+    def rate(self) -> float:
+        """Keras' rate for the same steps."""
+        return self.learning_rate * (1 - self.dampening)
