@@ -123,7 +123,7 @@ def test_no_label_of_the_speech_is_read(tmp_path, monkeypatch, command):
 
 
 def test_the_options_of_the_published_program_are_known(here, command):
-    options = ("--numEpochs", "2", "--miniEpochRatio", "0.2", "--numSeconds", "2")
+    options = ("--numEpochs", "1", "--miniEpochRatio", "0.2", "--numSeconds", "2")
     more = (
         "--logitAggregator",
         "mean",

@@ -1,4 +1,4 @@
-"""The commands on audio-visual clips: prepare, import."""
+"""The commands on audio-visual clips: prepare, train, test, import."""
 
 from __future__ import annotations
 
@@ -9,6 +9,23 @@ from emorec.cli.console import INCOMPLETE, OK, say
 
 OUTPUT = "models/ravdess"
 _PRINTED = 5
+# Option -> type, help; those of `emorec.training.av_config.AvConfig`.
+_OPTIONS = {
+    "fusion": (str, "ia, it (intermediate attention, transformer) or lt (late)"),
+    "num_heads": (int, "of attention"),
+    "mask": (str, "softhard, noise or nodropout: modality dropout in training"),
+    "fill": (str, "zeros, noise or addnoise for what a clip lacks (as the mask)"),
+    "pretrain_path": (str, "EfficientFace's checkpoint for the faces"),
+    "batch_size": (int, "clips per batch, before masks make copies"),
+    "n_epochs": (int, "epochs; the best one on validation is kept"),
+    "learning_rate": (float, "of PyTorch's SGD"),
+    "momentum": (float, "of the gradient descent"),
+    "dampening": (float, "each step is 1 less this as long"),
+    "weight_decay": (float, "L2, in the gradient"),
+    "manual_seed": (int, "everything follows from it"),
+    "jit": (str, "auto, on or off: XLA"),
+    "precision": (str, "float32 or mixed_bfloat16"),
+}
 
 
 def add_commands(parser: argparse.ArgumentParser) -> None:
@@ -69,6 +86,45 @@ def add_commands(parser: argparse.ArgumentParser) -> None:
     )
     prepare_parser.set_defaults(run=prepare)
 
+    train_parser = commands.add_parser(
+        "train",
+        help="train a fusion on prepared clips and evaluate it",
+        description="Train a network on what prepare wrote, and evaluate it on the "
+        "test clips with both modalities and with each alone. An interrupted training "
+        "goes on; a finished one is not repeated. Defaults are the published settings.",
+    )
+    _add_data(train_parser)
+    train_parser.add_argument("--name", default="", help="of the run")
+    for name, (kind, text) in _OPTIONS.items():
+        train_parser.add_argument(
+            f"--{name}", type=kind, default=argparse.SUPPRESS, help=text
+        )
+    train_parser.add_argument(
+        "--lr_steps",
+        type=int,
+        nargs="*",
+        default=argparse.SUPPRESS,
+        metavar="EPOCH",
+        help="where the rate falls to a tenth",
+    )
+    train_parser.add_argument(
+        "--freeze_frames",
+        action="store_true",
+        help="compute the faces' features once and train what is behind them",
+    )
+    train_parser.set_defaults(run=train)
+
+    test_parser = commands.add_parser(
+        "test",
+        help="evaluate a trained network with and without each modality",
+        description="Evaluate a finished run on the clips of a split with both "
+        "modalities and with each alone, the other replaced by zeros or noise.",
+    )
+    test_parser.add_argument("model", metavar="MODEL", help="a run by name")
+    _add_data(test_parser)
+    test_parser.add_argument("--split", choices=("valid", "test"), default="test")
+    test_parser.set_defaults(run=test)
+
     import_parser = commands.add_parser(
         "import",
         help="make a run of a published checkpoint",
@@ -92,6 +148,71 @@ def add_commands(parser: argparse.ArgumentParser) -> None:
         help="the network learnt from red, green, blue; published ones from blue first",
     )
     import_parser.set_defaults(run=import_checkpoint)
+
+
+def _add_data(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "folder", metavar="DIR", help="what prepare wrote, or its annotations.txt"
+    )
+    parser.add_argument(
+        "--labels", metavar="A,B,...", help="classes in their order (RAVDESS' eight)"
+    )
+    parser.add_argument(
+        "--output", default=OUTPUT, metavar="DIR", help="folder of runs and results"
+    )
+
+
+def _read(arguments: argparse.Namespace):
+    from emorec.labels import RAVDESS, LabelSchema
+    from emorec.training.av_data import read_prepared
+
+    schema = RAVDESS
+    if arguments.labels:
+        names = tuple(arguments.labels.split(","))
+        schema = LabelSchema("own", names, "single")
+    return read_prepared(arguments.folder, schema, say)
+
+
+def train(arguments: argparse.Namespace) -> int:
+    """Train one network and evaluate it."""
+    from emorec.training.av_config import AvConfig
+
+    given = {k: v for k, v in vars(arguments).items() if k in _OPTIONS}
+    given |= {"freeze_frames": arguments.freeze_frames}
+    if "lr_steps" in arguments:
+        given["lr_steps"] = tuple(arguments.lr_steps)
+    config = AvConfig(**given)
+    data = _read(arguments)
+    from emorec.artifacts.runs import RunFolder
+    from emorec.training import audiovisual, av_scores
+
+    name = arguments.name or (
+        f"{config.fusion}_{config.mask}_{config.num_heads}_seed_{config.manual_seed}"
+    )
+    folder = RunFolder(Path(arguments.output), name)
+    model, spec, data = audiovisual.run(config, data, folder, say)
+    av_scores.evaluate(model, spec, data, folder, "test", say)
+    say(f"Written: {folder.folder}/*_{name}.*, incomplete.csv")
+    return OK
+
+
+def test(arguments: argparse.Namespace) -> int:
+    """Evaluate a finished run."""
+    from emorec.artifacts.runs import RunFolder
+    from emorec.training import audiovisual, av_scores
+
+    folder = RunFolder(Path(arguments.output), arguments.model)
+    spec = folder.read_spec()
+    settings = dict((folder.record() or {})["settings"])
+    identity = settings.pop("data", None)
+    data = _read(arguments)
+    model, data = audiovisual.load(folder, settings, data, say)
+    if identity not in (None, data.identity()):
+        digest = data.identity()["clips"][:8]
+        folder = RunFolder(folder.folder, f"{arguments.model}_on_{digest}")
+    av_scores.evaluate(model, spec, data, folder, arguments.split, say)
+    say(f"Written: {folder.folder}/*_{folder.param_name}.*, incomplete.csv")
+    return OK
 
 
 def prepare(arguments: argparse.Namespace) -> int:

@@ -28,6 +28,7 @@ from emorec.files import whole_file
 from emorec.labels import LabelSchema
 
 TABLE = "incomplete.csv"
+BOTH = "both"
 KEYS = ("run", "data", "split", "given", "fill")
 _INTENSITIES = {1: "normal", 2: "strong"}
 # What is given, and what stands for the rest; nothing where all is given.
@@ -146,7 +147,7 @@ def condition_figure(table: list[dict[str, Any]], title: str) -> Figure:
     values = np.array([row["accuracy"] for row in shown])
     bounds = np.array([[row["low"], row["high"]] for row in shown]).T
     spread = np.abs(np.nan_to_num(bounds - values))
-    colours = {"both": figures.GREY, "audio": figures.BLUE, "video": figures.ORANGE}
+    colours = {BOTH: figures.GREY, "audio": figures.BLUE, "video": figures.ORANGE}
     hatches = {"noise": "//", "addnoise": ".."}
     bars = axes.bar(
         places,

@@ -1,4 +1,4 @@
-"""Training the audio-visual fusion, and asking it with and without a modality.
+"""Training the audio-visual fusion.
 
 Chumachenko, Iosifidis and Gabbouj (2022), "Self-attention fusion for audiovisual
 emotion recognition with incomplete data", section 4.
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import shutil
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -30,7 +30,6 @@ if TYPE_CHECKING:
     from emorec.training.fit import FitResult
 
 Say = Callable[[str], None]
-BATCH = 16
 # What a clip's faces are called where a frame network has made features of them.
 _FEATURES = "features of frames"
 
@@ -76,7 +75,7 @@ def run(
         name = backend.prepare(config.manual_seed, config.precision)
         record = folder.record()
         done = bool(record and record.get("status") == "complete")
-        if config.freeze_frames:
+        if config.freeze_frames and not isinstance(data.arrays.video, np.ndarray):
             cache = folder.folder / f"frames_{data.clips.dataset}.npy"
             data = with_features(data, _frame_network(config, say), cache)
         if done:
@@ -85,6 +84,24 @@ def run(
             return model, folder.read_spec(), data
         model, spec = _train(config, data, folder, settings, name, say)
     return model, spec, data
+
+
+def load(
+    folder: RunFolder, settings: dict[str, Any], data: AvData, say: Say
+) -> tuple[keras.Model, AvData]:
+    """Return a finished run's network, and clips as it takes them.
+
+    `settings` are those of its record, without the data; a run that was imported has
+    none of a training.
+    """
+    # A frame network without weights of a file is drawn by the seed.
+    backend.prepare(settings.get("manual_seed", 0))
+    if settings.get("freeze_frames"):
+        given = settings | {"lr_steps": tuple(settings["lr_steps"])}
+        network = _frame_network(AvConfig(**given), say)
+        cache = folder.folder / f"frames_{data.clips.dataset}.npy"
+        data = with_features(data, network, cache)
+    return backend.load_keras_model(model_path(folder)), data
 
 
 def model_path(folder: RunFolder) -> Path:
@@ -235,45 +252,3 @@ def _fit(
         if failures and not isinstance(error, DataError):
             raise failures[0] from error
         raise
-
-
-def score(
-    model: keras.Model,
-    data: AvData,
-    rows: np.ndarray,
-    modalities: Sequence[str] = (AUDIO, VIDEO),
-    fill: str = "zeros",
-    seed: int = 0,
-) -> np.ndarray:
-    """Return the logits (m, K) float32 of some clips.
-
-    Parameters
-    ----------
-    model : keras.Model
-        Of `run`.
-    data : AvData
-        Clips as the network takes them.
-    rows : (m,) int
-        Which clips.
-    modalities : sequence of str
-        Those that it is given; the others are filled, as are those that a clip lacks.
-    fill : str
-        See `emorec.batches.modality_dropout.fill`.
-    seed : int
-        Of noise.
-    """
-    served = AvPipeline(
-        data.arrays, BATCH, rows, seed, fill=fill, modalities=modalities
-    )
-    parts = []
-    for number in range(len(served)):
-        inputs, targets = served.batch(0, number)
-        # Few sizes of batches, for each is compiled anew.
-        missing = BATCH - len(targets) if len(served) > 1 else 0
-        full = {
-            name: np.concatenate([x, np.repeat(x[-1:], missing, axis=0)])
-            for name, x in inputs.items()
-        }
-        logits = np.asarray(model.predict_on_batch(full))
-        parts.append(logits[: len(targets)])
-    return np.concatenate(parts).astype(np.float32)
