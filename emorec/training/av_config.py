@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from emorec.batches.modality_dropout import FILLS, MASKS
 from emorec.errors import SpecError
 from emorec.training.backend import JIT, PRECISIONS
+from emorec.training.settings import check_settings
 
 FUSIONS = ("ia", "it", "lt")
 
@@ -63,10 +64,6 @@ class AvConfig:
             "jit": JIT,
             "precision": PRECISIONS,
         }
-        for name, allowed in choices.items():
-            if (value := getattr(self, name)) not in allowed:
-                shown = ", ".join(word for word in allowed if word)
-                raise SpecError(f"--{name} {value}: expected one of {shown}.")
         ranges = {
             "num_heads": (1, 128),
             "batch_size": (1, 65536),
@@ -76,9 +73,7 @@ class AvConfig:
             "dampening": (0, 0.9999),
             "weight_decay": (0, 1),
         }
-        for name, (low, high) in ranges.items():
-            if not low <= (value := getattr(self, name)) <= high:
-                raise SpecError(f"--{name} {value}: expected {low:g} to {high:g}.")
+        check_settings(self, choices, ranges)
         if (
             list(self.lr_steps) != sorted(set(self.lr_steps))
             or min(self.lr_steps, default=1) < 1

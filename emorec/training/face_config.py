@@ -9,6 +9,7 @@ from emorec.batches.augmentation import Augmentation
 from emorec.corpora.fer_votes import EVALUATED_AS, MODES
 from emorec.errors import SpecError
 from emorec.training.backend import JIT, PRECISIONS
+from emorec.training.settings import check_settings
 
 SCHEDULES = ("constant", "steps", "halved", "cosine")
 NETWORKS = ("compact", "vgg13", "resnet50", "senet50")
@@ -98,11 +99,6 @@ class FacesConfig:
             "jit": JIT,
             "precision": PRECISIONS,
         }
-        for name, allowed in choices.items():
-            if (value := getattr(self, name)) not in allowed:
-                raise SpecError(
-                    f"--{name} {value}: expected one of {', '.join(allowed)}."
-                )
         ranges = {
             "batch_size": (1, 65536),
             "num_epochs": (1, 100_000),
@@ -115,9 +111,7 @@ class FacesConfig:
             "label_smoothing": (0, 0.99),
             "ema": (0, 0.99999),
         }
-        for name, (low, high) in ranges.items():
-            if not low <= (value := getattr(self, name)) <= high:
-                raise SpecError(f"--{name} {value}: expected {low:g} to {high:g}.")
+        check_settings(self, choices, ranges)
         if self.loss == "multi_target" and self.label_mode != "multi_target":
             raise SpecError(
                 f"--loss multi_target with --label_mode {self.label_mode}: its targets "

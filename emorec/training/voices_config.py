@@ -10,6 +10,7 @@ from emorec.batches.sounds import SoundChanges
 from emorec.batches.speech_input import FEATURES, SpeechInput
 from emorec.errors import SpecError
 from emorec.training.backend import JIT, PRECISIONS
+from emorec.training.settings import check_settings
 
 STUDENTS = ("vggm", "compact", "statistics")
 LOSSES = ("hot-cross-ent", "kl", "softmaxlog", "euclidean", "huber")
@@ -126,11 +127,6 @@ class VoicesConfig:
             "jit": JIT,
             "precision": PRECISIONS,
         }
-        for name, allowed in choices.items():
-            if (value := getattr(self, name)) not in allowed:
-                raise SpecError(
-                    f"--{name} {value}: expected one of {', '.join(allowed)}."
-                )
         ranges = {
             "temperature": (1e-3, 1e3),
             "num_pred_emotions": (2, 8),
@@ -152,9 +148,7 @@ class VoicesConfig:
             "longest_stretch": (0, 1),
             "ema": (0, 0.99999),
         }
-        for name, (low, high) in ranges.items():
-            if not low <= (value := getattr(self, name)) <= high:
-                raise SpecError(f"--{name} {value}: expected {low:g} to {high:g}.")
+        check_settings(self, choices, ranges)
         if self.student == "vggm" and self.features != "voxceleb":
             raise SpecError(
                 f"--student vggm with --features {self.features}: the published "
