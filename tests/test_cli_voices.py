@@ -225,6 +225,12 @@ def test_a_network_is_trained_on_labels_fold_by_fold(acted, command):
     assert table.features.tolist() == ["own"] and table.folds.tolist() == [1]
     again = command(main, "voices", "train", acted, *options)
     assert again.code == 0 and "trained before" in again.out
+    # Its rows stand beside those of the probes.
+    probed = command(main, "voices", "benchmark", acted, "--features", "random")
+    assert probed.code == 0, probed.err
+    assert len(pd.read_csv("models/voices/folds_ravdess.csv")) > 1
+    table = pd.read_csv("models/voices/benchmark_ravdess.csv")
+    assert set(table.features) == {"own", "random"}
     random = command(main, "voices", "train", acted, "--protocol", "literal")
     assert random.code == 2 and "invalid choice" in random.err
 

@@ -208,7 +208,7 @@ def _row(
     parts = np.unique(kept.split[result.fold >= 0])
     split = result.protocol == "split"
     wanted = int(np.isin(corpus.split, parts).sum()) if split else len(corpus)
-    folds, empty = result.folds, pd.Series(dtype=float)
+    folds = result.folds
     return {
         "dataset": corpus.dataset,
         "features": name,
@@ -225,9 +225,8 @@ def _row(
         "f1_macro": result.f1_macro,
         "f1_low": result.f1_low,
         "f1_high": result.f1_high,
-        # Of a network they are not asked.
-        "train_accuracy": float(folds.get("train_accuracy", empty).mean()),
-        "not_converged": int((~folds.get("converged", empty.astype(bool))).sum()),
+        "train_accuracy": float(folds["train_accuracy"].mean()),
+        "not_converged": int((~folds["converged"]).sum()),
         "seed": seed,
     }
 

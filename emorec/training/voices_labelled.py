@@ -156,6 +156,8 @@ def train_folds(
         predicted[chosen] = heard.logits.argmax(axis=1)
         accuracy = float((predicted[chosen] == corpus.classes[chosen]).mean())
         constant = np.bincount(corpus.classes[train]).argmax()
+        shared = set(corpus.speakers[train]) & set(corpus.speakers[test]) - {""}
+        # The columns of a probe's folds, beside which they stand in a table.
         rows.append(
             {
                 "fold": number,
@@ -163,6 +165,9 @@ def train_folds(
                 "test": len(chosen),
                 "accuracy": accuracy,
                 "constant": float((corpus.classes[chosen] == constant).mean()),
+                "train_accuracy": float("nan"),
+                "converged": True,
+                "speakers_shared": len(shared),
             }
         )
         say(f"Fold {number}: accuracy {accuracy:.3f} on {len(chosen)} takes.")
