@@ -212,6 +212,8 @@ def test_bands_are_normalised_by_the_training_clips(clips):
     front = FrontEnd("logmel", of_train.mean, of_train.deviation)
     np.testing.assert_allclose(np.asarray(front(waves)), made, atol=1e-3)
     assert SpeechInput.from_dict(of_train.to_dict()) == of_train
+    early = {"kind": "speech", "features": "logmel", "seconds": 1.0}
+    assert SpeechInput.from_dict(early) == raw
 
 
 def test_a_voice_becomes_another_only_as_far_as_its_bands_go(clips):

@@ -136,8 +136,10 @@ class SpeechInput:
 
     @classmethod
     def from_dict(cls, content: dict[str, Any]) -> SpeechInput:
-        """Rebuild it from `to_dict`."""
-        given = {name: content[name] for name in cls.__dataclass_fields__}
+        """Rebuild it from `to_dict`; what an earlier version did not have is as then."""
+        given = {
+            name: content[name] for name in cls.__dataclass_fields__ if name in content
+        }
         return cls(
             **{k: tuple(v) if isinstance(v, list) else v for k, v in given.items()}
         )
