@@ -136,7 +136,7 @@ class SpeechInput:
 
     @classmethod
     def from_dict(cls, content: dict[str, Any]) -> SpeechInput:
-        """Rebuild it from `to_dict`; what an earlier version did not have is as then."""
+        """Rebuild it from `to_dict`; what earlier versions did not have is as then."""
         given = {
             name: content[name] for name in cls.__dataclass_fields__ if name in content
         }
