@@ -222,7 +222,9 @@ def attention_maps(model: keras.Model) -> keras.Model:
     )
     if ending is model:
         return maps
-    audio, video = (keras.Input(model.input[x].shape[1:]) for x in ("audio", "video"))
+    audio, video = (
+        keras.Input(model.input[x].shape[1:], name=x) for x in ("audio", "video")
+    )
     features = _of_each(model.get_layer("frames"), video)
     return keras.Model(
         {"audio": audio, "video": video}, maps({"audio": audio, "frames": features})
