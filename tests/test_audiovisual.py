@@ -223,7 +223,7 @@ def test_a_clips_logits_are_its_own_whatever_its_place_in_the_batch(name):
     subject, order = SUBJECTS[name], [2, 0, 1]
     moved = {key: x[order] for key, x in subject.inputs.items()}
     received = subject.outputs(subject.model, moved)
-    np.testing.assert_allclose(received, subject.expected[order], rtol=1e-4, atol=1e-4)
+    np.testing.assert_allclose(received, subject.expected[order], rtol=1e-5, atol=1e-5)
 
 
 # Of the fewest steps one is left, over which attention has no choice.
