@@ -113,8 +113,11 @@ def _data(arguments: argparse.Namespace, emotions: int = 8):
     """Read VoxCeleb and the logits, or the miniature where no folder is named."""
     from emorec.corpora import voice_miniature
     from emorec.corpora.voxceleb import read_voxceleb
+    from emorec.features.audio import require_soundfile
     from emorec.training import voice_data
 
+    # Before minutes are spent on what could not be read then.
+    require_soundfile()
     where = Path(arguments.folder or FOLDER)
     if arguments.folder is None and not (where / "wav").is_dir():
         where = where / voice_miniature.FOLDER

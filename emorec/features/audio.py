@@ -146,15 +146,19 @@ def sound_info(path: str | Path) -> SoundInfo:
         return SoundInfo(file.frames, file.samplerate, file.channels)
 
 
+def require_soundfile(purpose: str = "Reading sounds") -> None:
+    """Raise MissingExtraError, which names `purpose`, where soundfile is not there."""
+    try:
+        import soundfile  # noqa: F401
+    except (ImportError, OSError) as error:  # OSError: there without libsndfile
+        raise MissingExtraError("soundfile", "voices", purpose) from error
+
+
 @contextmanager
 def _opened(path: Path) -> Iterator[soundfile.SoundFile]:
     """Open a sound file; whatever fails in the block is an error that names it."""
-    try:
-        import soundfile
-    except (ImportError, OSError) as error:  # OSError: there without libsndfile
-        raise MissingExtraError(
-            "soundfile", "voices", f"{path}: reading a sound"
-        ) from error
+    require_soundfile(f"{path}: reading a sound")
+    import soundfile
 
     if not path.is_file():
         raise DataError(f"{path}: no such file.")
