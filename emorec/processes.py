@@ -7,12 +7,13 @@ import os
 import signal
 import threading
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent import futures
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from multiprocessing.connection import wait
+from multiprocessing.process import BaseProcess
 from typing import TypeVar
 
 from emorec.errors import DataError
@@ -61,6 +62,7 @@ def on_processes(
     workers: int,
     begin: Callable[..., None],
     arguments: tuple,
+    here: Callable[[Item], Result] | None = None,
 ) -> Iterator[Result]:
     """Yield the results of a function, called in other processes, as they come.
 
@@ -75,6 +77,9 @@ def on_processes(
         Processes, 1 or more.
     arguments : tuple
         Of `begin`.
+    here : callable, optional
+        Does in this process what `function` does in others, and takes items, from the
+        last one on, while they start and work.
 
     Raises
     ------
@@ -84,7 +89,7 @@ def on_processes(
     """
     # A forked process would share threads and open files in whatever state they are.
     context = multiprocessing.get_context("spawn")
-    others = set(multiprocessing.active_children())
+    own: set[BaseProcess] = set()
     with ProcessPoolExecutor(workers, context, _begin, (begin, arguments)) as pool:
         left, waiting = deque(items), {}
         try:
@@ -92,24 +97,39 @@ def on_processes(
                 # One in hand and one in store for each process.
                 while left and len(waiting) < 2 * workers:
                     item = left.popleft()
+                    others = set(multiprocessing.active_children())
                     with interrupts_later():
                         waiting[pool.submit(function, item)] = item
-                futures.wait(waiting, return_when=futures.FIRST_COMPLETED)
+                    own |= set(multiprocessing.active_children()) - others
+                if here and left:
+                    yield here(left.pop())
+                else:
+                    futures.wait(waiting, return_when=futures.FIRST_COMPLETED)
                 for task in [task for task in waiting if task.done()]:
                     result = task.result()
                     del waiting[task]
                     yield result
         except BrokenProcessPool as error:
             raise DataError(
-                "A helper process died: it ran out of memory, or a damaged file broke "
-                f"a library. In hand were: {', '.join(map(str, waiting.values()))}. "
-                "What is finished is kept, and the same command goes on there; fewer "
-                "processes need less memory."
+                f"A helper process died ({_ends(own)}): it ran out of memory, or a "
+                "damaged file broke a library. In hand were: "
+                f"{', '.join(map(str, waiting.values()))}. What is finished is kept, "
+                "and the same command goes on there; fewer processes need less memory."
             ) from error
         finally:
             if waiting:  # After an error nobody wants what the processes have in hand.
-                for process in set(multiprocessing.active_children()) - others:
+                for process in own:
                     process.terminate()
+
+
+def _ends(processes: Iterable[BaseProcess]) -> str:
+    """Say how processes ended, but for those that were told to."""
+    codes = {process.exitcode for process in processes} - {0, None, -signal.SIGTERM}
+    ends = [
+        signal.Signals(-code).name if code < 0 else f"exit code {code}"
+        for code in sorted(codes)
+    ]
+    return " and ".join(ends) or "no exit code"
 
 
 def _begin(begin: Callable[..., None], arguments: tuple) -> None:

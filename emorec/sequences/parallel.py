@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import multiprocessing
-from collections import deque
-from collections.abc import Iterator, Mapping
-from concurrent import futures
-from concurrent.futures import ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
+from typing import NamedTuple
 
 from emorec.errors import DataError
-from emorec.processes import begin_helper, interrupts_later, usable_cores
+from emorec.processes import on_processes, usable_cores
 from emorec.progress import track
 from emorec.sequences.alignment import (
     AlignedDataset,
@@ -31,6 +27,16 @@ _PART = 64
 
 # What a worker process holds: sequences, words, labels.
 _held: list = []
+
+
+class Part(NamedTuple):
+    """Videos that are aligned together, and the file that holds the outcome."""
+
+    path: Path
+    videos: list[str]
+
+    def __str__(self) -> str:
+        return f"videos from {self.videos[0]} on"
 
 
 def align_on_cores(
@@ -78,13 +84,18 @@ def align_on_cores(
     while whole is None:
         missing = {path: part for path, part in parts.items() if not path.is_file()}
         if spread and len(missing) > 1:
-            held = (sequences, words, labels)
-            state = (paths, words, labels, videos[0])
-            made = _on_processes(missing, min(workers, len(missing)), held, state)
+            made = on_processes(
+                _align_held,
+                [Part(*part) for part in missing.items()],
+                min(workers, len(missing)) - 1,
+                _begin,
+                (paths, words, labels, videos[0]),
+                here=lambda part: _align_part(part, sequences, words, labels),
+            )
         else:
             made = (
-                _align_part(path, part, sequences, words, labels)
-                for path, part in missing.items()
+                _align_part(Part(*part), sequences, words, labels)
+                for part in missing.items()
             )
         for _ in track(made, "Aligning", len(missing)):
             pass
@@ -104,49 +115,10 @@ def _read_all(paths: list[Path]) -> list[AlignedDataset] | None:
         return None
 
 
-def _on_processes(
-    missing: dict[Path, list[str]], workers: int, held: tuple, state: tuple
-) -> Iterator[None]:
-    """Align parts here and, when they have started, on `workers` - 1 processes."""
-    # A forked process would share this one's open HDF5 files.
-    context = multiprocessing.get_context("spawn")
-    others = set(multiprocessing.active_children())
-    with ProcessPoolExecutor(workers - 1, context, _begin, state) as pool:
-        left, waiting = deque(missing.items()), {}
-        try:
-            while left or waiting:
-                # One in hand and one in store for each process.
-                while left and len(waiting) < 2 * (workers - 1):
-                    part = left.popleft()
-                    with interrupts_later():
-                        waiting[pool.submit(_align_held, *part)] = part
-                if left:
-                    _align_part(*left.pop(), *held)
-                    yield
-                else:
-                    futures.wait(waiting, return_when=futures.FIRST_COMPLETED)
-                for task in [task for task in waiting if task.done()]:
-                    task.result()
-                    del waiting[task]
-                    yield
-        except BrokenProcessPool as error:
-            raise DataError(
-                "A process of the alignment died: it ran out of memory, or a damaged "
-                "file broke the HDF5 library. It was at work on videos from "
-                f"{next(iter(waiting.values()))[1][0]} on. What is aligned is kept; "
-                "the same command goes on there."
-            ) from error
-        finally:
-            if waiting:  # After an error nobody wants what the processes have in hand.
-                for process in set(multiprocessing.active_children()) - others:
-                    process.terminate()
-
-
 def _begin(
     paths: dict[str, Path], words: str | None, labels: str | None, first: str
 ) -> None:
-    """Open the files in a new process, which ends with the process that began it."""
-    begin_helper()
+    """Open the files in a new process."""
     sequences = {}
     for name, path in paths.items():
         sequences[name] = open_sequence(path)
@@ -157,20 +129,19 @@ def _begin(
     _held[:] = sequences, words, labels
 
 
-def _align_held(path: Path, videos: list[str]) -> None:
-    _align_part(path, videos, *_held)
+def _align_held(part: Part) -> None:
+    _align_part(part, *_held)
 
 
 def _align_part(
-    path: Path,
-    videos: list[str],
+    part: Part,
     sequences: Mapping[str, ComputationalSequence],
     words: str | None,
     labels: str | None,
 ) -> None:
-    if path.is_file():
+    if part.path.is_file():
         return  # Another alignment of the same files was here first.
-    part = AlignedDataset(sequences={name: {} for name in sequences})
-    for video in videos:
-        add_video(part, sequences, video, words, labels)
-    write_part(path, part)
+    made = AlignedDataset(sequences={name: {} for name in sequences})
+    for video in part.videos:
+        add_video(made, sequences, video, words, labels)
+    write_part(part.path, made)
