@@ -6,16 +6,17 @@ import argparse
 from pathlib import Path
 
 from emorec.cli.console import INCOMPLETE, OK, say
+from emorec.errors import SpecError
 
 OUTPUT = "models/ravdess"
+COEFFICIENTS = 10
 _PRINTED = 5
 # Option -> type, help; those of `emorec.training.av_config.AvConfig`.
 _OPTIONS = {
-    "fusion": (str, "ia, it (intermediate attention, transformer) or lt (late)"),
     "num_heads": (int, "of attention"),
-    "mask": (str, "softhard, noise or nodropout: modality dropout in training"),
     "fill": (str, "zeros, noise or addnoise for what a clip lacks (as the mask)"),
     "pretrain_path": (str, "EfficientFace's checkpoint for the faces"),
+    "coefficients": (int, "MFCC of a step of sound"),
     "batch_size": (int, "clips per batch, before masks make copies"),
     "n_epochs": (int, "epochs; the best one on validation is kept"),
     "learning_rate": (float, "of PyTorch's SGD"),
@@ -95,6 +96,25 @@ def add_commands(parser: argparse.ArgumentParser) -> None:
     )
     _add_data(train_parser)
     train_parser.add_argument("--name", default="", help="of the run")
+    train_parser.add_argument(
+        "--fusion",
+        default="ia",
+        help="ia, it (intermediate attention, transformer), lt (late), or audio or "
+        "video alone; several with commas, or all for the three",
+    )
+    train_parser.add_argument(
+        "--mask",
+        default="",
+        help="softhard, noise or nodropout: modality dropout in training; several with "
+        "commas, or all",
+    )
+    train_parser.add_argument(
+        "--folds",
+        type=int,
+        metavar="N",
+        help="train and test N times, each speaker once in a test (RAVDESS has five "
+        "published folds)",
+    )
     for name, (kind, text) in _OPTIONS.items():
         train_parser.add_argument(
             f"--{name}", type=kind, default=argparse.SUPPRESS, help=text
@@ -112,6 +132,11 @@ def add_commands(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="compute the faces' features once and train what is behind them",
     )
+    train_parser.add_argument(
+        "--standardise",
+        action="store_true",
+        help="give each MFCC mean 0 and deviation 1 over the training clips",
+    )
     train_parser.set_defaults(run=train)
 
     test_parser = commands.add_parser(
@@ -123,6 +148,13 @@ def add_commands(parser: argparse.ArgumentParser) -> None:
     test_parser.add_argument("model", metavar="MODEL", help="a run by name")
     _add_data(test_parser)
     test_parser.add_argument("--split", choices=("valid", "test"), default="test")
+    test_parser.add_argument(
+        "--attention",
+        nargs="*",
+        metavar="CLIP",
+        help="write the attention maps, and draw them over time for these clips (the "
+        "first of each class)",
+    )
     test_parser.set_defaults(run=test)
 
     import_parser = commands.add_parser(
@@ -162,7 +194,7 @@ def _add_data(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def _read(arguments: argparse.Namespace):
+def _read(arguments: argparse.Namespace, coefficients: int):
     from emorec.labels import RAVDESS, LabelSchema
     from emorec.training.av_data import read_prepared
 
@@ -170,30 +202,67 @@ def _read(arguments: argparse.Namespace):
     if arguments.labels:
         names = tuple(arguments.labels.split(","))
         schema = LabelSchema("own", names, "single")
-    return read_prepared(arguments.folder, schema, say)
+    return read_prepared(arguments.folder, schema, say, coefficients)
 
 
 def train(arguments: argparse.Namespace) -> int:
-    """Train one network and evaluate it."""
+    """Train networks and evaluate them: one, or each fusion with each mask."""
     from emorec.training.av_config import AvConfig
 
     given = {k: v for k, v in vars(arguments).items() if k in _OPTIONS}
-    given |= {"freeze_frames": arguments.freeze_frames}
+    given |= {k: getattr(arguments, k) for k in ("freeze_frames", "standardise")}
     if "lr_steps" in arguments:
         given["lr_steps"] = tuple(arguments.lr_steps)
-    config = AvConfig(**given)
-    data = _read(arguments)
+    configs = [
+        AvConfig(fusion=fusion, mask=mask, **given)
+        for fusion, mask in _combinations(arguments.fusion, arguments.mask)
+    ]
+    if arguments.name and len(configs) > 1:
+        raise SpecError("--name is of one run; several have names of their settings.")
+    data = _read(arguments, configs[0].coefficients)
     from emorec.artifacts.runs import RunFolder
     from emorec.training import audiovisual, av_scores
+    from emorec.training.av_folds import FOLDS_SPLIT, run_folds
 
-    name = arguments.name or (
-        f"{config.fusion}_{config.mask}_{config.num_heads}_seed_{config.manual_seed}"
-    )
-    folder = RunFolder(Path(arguments.output), name)
-    model, spec, data = audiovisual.run(config, data, folder, say)
-    av_scores.evaluate(model, spec, data, folder, "test", say)
-    say(f"Written: {folder.folder}/*_{name}.*, incomplete.csv")
+    output, names = Path(arguments.output), []
+    for config in configs:
+        names.append(arguments.name or config.run_name)
+        if arguments.folds:
+            run_folds(config, data, output, names[-1], arguments.folds, say)
+            continue
+        folder = RunFolder(output, names[-1])
+        model, spec, taken = audiovisual.run(config, data, folder, say)
+        av_scores.evaluate(model, spec, taken, folder, "test", say)
+    if len(names) > 1:
+        _write_table(output, names, FOLDS_SPLIT if arguments.folds else "test")
+    say(f"Written: {output}/*_{names[-1]}.*, incomplete.csv")
     return OK
+
+
+def _combinations(fusions: str, masks: str) -> list[tuple[str, str]]:
+    from emorec.batches.modality_dropout import MASKS
+    from emorec.training.av_config import ALONE, FUSIONS
+
+    fusions = list(FUSIONS) if fusions == "all" else fusions.split(",")
+    masks = list(MASKS) if masks == "all" else (masks or "softhard").split(",")
+    found = []
+    for fusion in fusions:
+        # Of a single modality there is none to drop.
+        found += [(fusion, m) for m in (["nodropout"] if fusion in ALONE else masks)]
+    return found
+
+
+def _write_table(output: Path, names: list[str], split: str) -> None:
+    from emorec.artifacts.tables import write_table
+    from emorec.evaluation import figures
+    from emorec.evaluation.incomplete import table_figure, whole_table
+
+    table = whole_table(output, names, split)
+    path = output / f"table_{split}.csv"
+    write_table(path, table.round(4))
+    title = f"accuracy by what is given, {split}"
+    figures.save(table_figure(table, title), path.with_suffix(".png"))
+    say(f"\n{table.round(3).to_string(index=False)}\nWritten: {path} and .png")
 
 
 def test(arguments: argparse.Namespace) -> int:
@@ -205,12 +274,16 @@ def test(arguments: argparse.Namespace) -> int:
     spec = folder.read_spec()
     settings = dict((folder.record() or {})["settings"])
     identity = settings.pop("data", None)
-    data = _read(arguments)
-    model, data = audiovisual.load(folder, settings, data, say)
+    data = _read(arguments, settings.get("coefficients", COEFFICIENTS))
+    model, taken = audiovisual.load(folder, settings, data, say)
     if identity not in (None, data.identity()):
         digest = data.identity()["clips"][:8]
         folder = RunFolder(folder.folder, f"{arguments.model}_on_{digest}")
-    av_scores.evaluate(model, spec, data, folder, arguments.split, say)
+    av_scores.evaluate(model, spec, taken, folder, arguments.split, say)
+    if arguments.attention is not None:
+        from emorec.training.av_attention import write_attention
+
+        write_attention(model, taken, arguments.split, arguments.attention, folder, say)
     say(f"Written: {folder.folder}/*_{folder.param_name}.*, incomplete.csv")
     return OK
 
@@ -219,7 +292,6 @@ def prepare(arguments: argparse.Namespace) -> int:
     """Prepare clips; return INCOMPLETE when something could not be made."""
     from emorec.corpora.av_table import read_table
     from emorec.corpora.ravdess import read_ravdess
-    from emorec.errors import SpecError
     from emorec.features.av_clips import AvSettings
     from emorec.labels import RAVDESS
     from emorec.training.av_preparation import prepare as prepare_clips
