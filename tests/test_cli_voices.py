@@ -26,7 +26,7 @@ def place(tmp_path_factory, command):
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(place)
         patch.setitem(voice_teacher._TRAINING, "num_epochs", 6)
-        write_voxceleb("voxceleb/miniature", speakers=20, clips_per_speaker=12)
+        write_voxceleb("voxceleb/miniature", speakers=16, clips_per_speaker=10)
         result = command(main, "voices", "distill", "--num_epochs", "12")
     assert result.code == 0, result.err
     return place, result
@@ -98,28 +98,22 @@ def test_a_finished_run_is_evaluated_and_not_repeated(here, command):
 
 
 def test_no_label_of_the_speech_is_read(tmp_path, monkeypatch, command):
-    """Whether the hidden emotions are shuffled or gone, the weights are the same."""
+    """Whether the hidden emotions are there or gone, the weights are the same."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setitem(voice_teacher._TRAINING, "num_epochs", 1)
     folder = tmp_path / "voxceleb" / "miniature"
     write_voxceleb(folder, speakers=4, clips_per_speaker=4)
     path, found = folder / "emotions.csv", []
-    for number in range(3):
+    for number in range(2):
         result = command(main, "voices", "distill", *SHORT, "--name", f"n{number}")
         assert result.code == 0, result.err
         with np.load(f"models/voices/predictions_train_n{number}_miniature.npz") as f:
             found.append((f["teacher"], f["logits"]))
         shutil.rmtree(folder / "logits")
         shutil.rmtree(folder / "teacher")
-        if number == 0:
-            table = pd.read_csv(path)
-            table["emotion"] = table.emotion.sample(frac=1, random_state=0).to_numpy()
-            table.to_csv(path, index=False)
-        elif number == 1:
-            path.unlink()
-    for other in found[1:]:
-        np.testing.assert_array_equal(found[0][0], other[0])
-        np.testing.assert_array_equal(found[0][1], other[1])
+        path.unlink(missing_ok=True)
+    np.testing.assert_array_equal(found[0][0], found[1][0])
+    np.testing.assert_array_equal(found[0][1], found[1][1])
 
 
 def test_the_options_of_the_published_program_are_known(here, command):

@@ -193,10 +193,12 @@ def test_alignment_on_a_full_disk_is_an_error_and_goes_on(
 
 
 @pytest.fixture(scope="module")
-def place(data, tmp_path_factory):
+def place(tmp_path_factory):
     """Return a function that makes a folder with aligned data, ready to train."""
+    from emorec.corpora.miniature import write_mosei
+
     first = tmp_path_factory.mktemp("trained")
-    shutil.copytree(data, first / "data")
+    write_mosei(first / "data", videos=12)
 
     def make(folder):
         shutil.copytree(first, folder, dirs_exist_ok=True, copy_function=os.link)
@@ -224,7 +226,7 @@ def results(folder):
 
 
 @pytest.mark.parametrize(
-    "kills", [2, pytest.param(20, marks=pytest.mark.slow, id="20")]
+    "kills", [1, pytest.param(20, marks=pytest.mark.slow, id="20")]
 )
 def test_training_survives_being_killed(place, tmp_path, kills):
     folder = place(tmp_path)
@@ -261,6 +263,7 @@ def test_training_on_a_full_disk_is_an_error_and_goes_on(place, tmp_path, size):
     assert results(folder) == place.result
 
 
+@pytest.mark.slow
 def test_two_runs_share_their_folders(place, tmp_path):
     folder = place(tmp_path)
     shutil.rmtree(folder / "pickles")

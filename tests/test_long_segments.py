@@ -61,7 +61,7 @@ def train_with_a_long_segment(steps):
 
 linux = pytest.mark.skipif(sys.platform != "linux", reason="asks Linux for its memory")
 steps = pytest.mark.parametrize(
-    "steps", [1000, pytest.param(LONG, marks=pytest.mark.slow)]
+    "steps", [300, pytest.param(LONG, marks=pytest.mark.slow)]
 )
 
 

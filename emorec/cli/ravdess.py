@@ -16,6 +16,11 @@ _OPTIONS = {
     "num_heads": (int, "of attention"),
     "fill": (str, "zeros, noise or addnoise for what a clip lacks (as the mask)"),
     "pretrain_path": (str, "EfficientFace's checkpoint for the faces"),
+    "pretrain_audio": (
+        str,
+        "model file of --fusion audio to begin the audio's part with; in folds {fold} "
+        "in it is the fold's number",
+    ),
     "coefficients": (int, "MFCC of a step of sound"),
     "batch_size": (int, "clips per batch, before masks make copies"),
     "n_epochs": (int, "epochs; the best one on validation is kept"),

@@ -30,6 +30,9 @@ class AvConfig:
         What stands for a modality that a clip lacks; empty: as the mask has it.
     pretrain_path : str
         EfficientFace's checkpoint for the frame network.
+    pretrain_audio : str
+        Model file of a network of ``--fusion audio``, with whose weights the audio's
+        part begins; in folds ``{fold}`` in it is the fold's number.
     freeze_frames : bool
         Compute the frames' features once and train what is behind them: for a CPU.
         Faces are not augmented then, and masks act on the features.
@@ -53,6 +56,7 @@ class AvConfig:
     mask: str = "softhard"
     fill: str = ""
     pretrain_path: str = ""
+    pretrain_audio: str = ""
     freeze_frames: bool = False
     coefficients: int = 10
     standardise: bool = False

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -94,7 +95,9 @@ def run_folds(
         run = RunFolder(folder, f"{name}_fold_{number}")
         told = sorted(set(part.clips.speakers[split == "test"].tolist()))
         say(f"\nFold {number} of {count}: tested on speakers {', '.join(told)}.")
-        model, spec, part = audiovisual.run(config, part, run, say)
+        begun = config.pretrain_audio.replace("{fold}", str(number))
+        own = replace(config, pretrain_audio=begun)
+        model, spec, part = audiovisual.run(own, part, run, say)
         parts.append(av_scores.scores(model, spec, part, "test"))
         numbers += [number] * len(parts[-1].ids)
     whole = pooled(parts, FOLDS_SPLIT)

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from emorec.batches.audiovisual import AUDIO, VIDEO
+from emorec.errors import SpecError
+from emorec.training import backend
 from emorec.training.av_config import AvConfig
 
 if TYPE_CHECKING:
@@ -14,6 +17,8 @@ if TYPE_CHECKING:
     from emorec.training.av_data import AvData
 
 Say = Callable[[str], None]
+# How the layers of the audio are called, see `emorec.models.audiovisual`.
+VOICE = "audio_model"
 # What networks call their inputs -> what batches do.
 _INPUTS = {"audio": AUDIO, "video": VIDEO, "frames": VIDEO}
 
@@ -43,6 +48,7 @@ def build(config: AvConfig, data: AvData, say: Say) -> keras.Model:
                 coefficients=coefficients,
                 features=width,
             )
+            _begin_audio(network, config.pretrain_audio, say)
         return _as_batches_have_it(network)
     size = shapes[VIDEO][1]
     if config.fusion == VIDEO:
@@ -56,6 +62,7 @@ def build(config: AvConfig, data: AvData, say: Say) -> keras.Model:
             size,
             coefficients=coefficients,
         )
+        _begin_audio(network.get_layer("fusion"), config.pretrain_audio, say)
     if config.pretrain_path:
         _initialise(network, config.pretrain_path, say)
     return network
@@ -76,6 +83,28 @@ def _initialise(model: keras.Model, path: str, say: Say) -> None:
     from emorec.models.audiovisual_weights import load_frame_weights
 
     say(f"{path}: {load_frame_weights(model, read_weights(path))}")
+
+
+def _begin_audio(network: keras.Model, path: str, say: Say) -> None:
+    """Give the audio's layers the weights of a network of the audio alone."""
+    if not path:
+        return
+    if not Path(path).is_file():
+        raise SpecError(f"--pretrain_audio {path}: no such model file.")
+    given = {layer.name: layer for layer in backend.load_keras_model(path).layers}
+    # The classifier's has no part in a fusion.
+    wanted = [layer for layer in network.layers if f"{VOICE}_conv1d" in layer.name]
+    for layer in wanted:
+        weights = given[layer.name].get_weights() if layer.name in given else None
+        shapes = [weight.shape for weight in layer.weights]
+        if weights is None or [weight.shape for weight in weights] != shapes:
+            raise SpecError(
+                f"--pretrain_audio {path}: expected a network of --fusion audio with "
+                f"weights of {shapes} in layer {layer.name}, as many --coefficients."
+            )
+        layer.set_weights(weights)
+    held = sum(layer.count_params() for layer in wanted)
+    say(f"{path}: {held:,} weights of the audio's part.")
 
 
 def _as_batches_have_it(network: keras.Model) -> keras.Model:
