@@ -30,7 +30,7 @@ from emorec.corpora.speaker_folds import share_speakers
 from emorec.evaluation.roc import bootstrap_share
 
 FOLDS = 6
-EPOCHS = ("--n_epochs", "30", "--lr_steps", "18", "25")
+EPOCHS = ("--n_epochs", "16", "--lr_steps", "10", "14")
 
 
 def columns(table: pd.DataFrame) -> dict[str, list[str]]:

@@ -17,6 +17,7 @@ from emorec.features.av_clips import SOUND_RATE, AvSettings, face_clip, read_sou
 from emorec.features.faces import Detector
 from emorec.files import read_json, whole_file, write_json
 from emorec.progress import Stopwatch
+from emorec.training.backend import hidden_stderr
 
 VIDEO, AUDIO = "video", "audio"
 RECORDS = "records"
@@ -69,7 +70,13 @@ class Worker:
         self, folder: Path, settings: AvSettings, detect: Callable[[], Detector]
     ) -> None:
         self.folder, self.settings = folder, settings
-        self._detect = cache(detect)
+
+        def quietly() -> Detector:
+            # In each process TensorFlow would print its notes into the progress bar.
+            with hidden_stderr():
+                return detect()
+
+        self._detect = cache(quietly)
 
     def make(self, task: Task) -> Done:
         """Make what a task asks for and record it; failures are part of the result."""

@@ -46,7 +46,7 @@ def choose_backend() -> str:
             "Unset the variable, or set it to one of them."
         )
     if chosen == "tensorflow" and chosen not in sys.modules and find_spec(chosen):
-        with _hidden_stderr():
+        with hidden_stderr():
             importlib.import_module(chosen)
     if find_spec(chosen) is None:
         extra = "jax" if chosen == "jax" else "cuda"
@@ -55,7 +55,7 @@ def choose_backend() -> str:
 
 
 @contextmanager
-def _hidden_stderr() -> Iterator[None]:
+def hidden_stderr() -> Iterator[None]:
     """Hide what native code prints; show it when the block fails.
 
     TensorFlow prints notes on GPUs and processors while it is imported, before any
