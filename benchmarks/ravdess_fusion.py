@@ -38,7 +38,7 @@ def columns(table: pd.DataFrame) -> dict[str, list[str]]:
     names = list(table)
     middle = names.index("file")
     face = names[middle + 1 : names.index("emotion")]
-    units = [name for name in face if name.startswith("AU")]
+    units = [name for name in face if name.startswith(("AU", "mouth"))]
     voice = names[1:middle]
     return {"voice": voice, "face": face, "action units": units}
 
