@@ -22,7 +22,7 @@ SHARES = {
 _KEPT = 0.5
 # How often words, voice and face show an emotion, each on its own; words or voice
 # always do, so that the two together know more than either.
-SHOWN = {"words": 0.5, "voice": 0.55, "face": 0.6}
+SHOWN = {"words": 0.45, "voice": 0.6, "face": 0.6}
 _SHORTEST, _LONGEST = 4, 8
 _GUEST = 0.2
 
