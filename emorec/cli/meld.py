@@ -15,6 +15,7 @@ def add_commands(parser: argparse.ArgumentParser) -> None:
     """Add ``emorec meld ...``."""
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     _add_prepare(commands)
+    _add_miniature(commands)
 
 
 def _add_prepare(commands) -> None:
@@ -52,6 +53,43 @@ def _add_prepare(commands) -> None:
         "--workers", type=int, help="processes (as many as there are cores)"
     )
     parser.set_defaults(run=prepare)
+
+
+def _add_miniature(commands) -> None:
+    parser = commands.add_parser(
+        "miniature",
+        help="write a small synthetic MELD, to try the other commands on",
+        description="Write short dialogues with words, synthetic voices and drawn "
+        "faces in the form of MELD. Scores on them say nothing about people.",
+    )
+    parser.add_argument("folder", metavar="DIR", help="made when absent")
+    parser.add_argument(
+        "--seed", type=int, default=0, help="everything follows from it"
+    )
+    parser.add_argument(
+        "--dialogues",
+        type=int,
+        default=48,
+        help="of train; dev has a quarter as many, test half",
+    )
+    parser.add_argument(
+        "--no_video", action="store_true", help="words and sounds only: no PyAV needed"
+    )
+    parser.set_defaults(run=miniature)
+
+
+def miniature(arguments: argparse.Namespace) -> int:
+    """Write the miniature."""
+    from emorec.corpora.meld import read_meld
+    from emorec.corpora.meld_miniature import write_meld
+
+    new = write_meld(
+        arguments.folder, arguments.seed, arguments.dialogues, not arguments.no_video
+    )
+    say(f"{'Written' if new else 'There already'}: {arguments.folder}")
+    for line in read_meld(arguments.folder).described():
+        say(line)
+    return OK
 
 
 def prepare(arguments: argparse.Namespace) -> int:
