@@ -26,7 +26,7 @@ from emorec.features.video_sound import read_sound_of_video
 def written(tmp_path_factory):
     """Return a folder to be read only."""
     folder = tmp_path_factory.mktemp("meld") / "new" / "folder"
-    assert write_meld(folder, dialogues=3)
+    assert write_meld(folder, dialogues=2)
     return folder
 
 
@@ -60,7 +60,7 @@ def script():
 
 def test_the_reader_of_meld_reads_it(corpus, written):
     assert is_miniature(written) and corpus.dataset == "meld_miniature"
-    assert [len(set(corpus.dialogues[corpus.rows(s)])) for s in SPLITS] == [3, 2, 2]
+    assert [len(set(corpus.dialogues[corpus.rows(s)])) for s in SPLITS] == [2, 2, 2]
     assert all(corpus.utterances)
     for path in corpus.audio:
         if path:
@@ -100,15 +100,15 @@ def test_a_video_shows_a_face_that_says_the_sound(corpus):
 
 def test_writing_again_is_the_same_and_goes_on(written, tmp_path):
     before = contents(written)
-    assert not write_meld(written, dialogues=3)
-    write_meld(tmp_path, dialogues=3)
+    assert not write_meld(written, dialogues=2)
+    write_meld(tmp_path, dialogues=2)
     assert contents(tmp_path) == before
     lost = [*sorted(tmp_path.rglob("*.wav"))[:2], tmp_path / "test_sent_emo.csv"]
     for path in lost:
         path.unlink()
     kept = tmp_path / "audio/train/dia1_utt0.wav"
     time = kept.stat().st_mtime_ns
-    assert write_meld(tmp_path, dialogues=3)
+    assert write_meld(tmp_path, dialogues=2)
     assert contents(tmp_path) == before and kept.stat().st_mtime_ns == time
 
 
@@ -136,7 +136,7 @@ def test_the_command_writes_it_once(tmp_path, command):
 
 def test_folders_of_others_are_left_alone(written, tmp_path):
     with pytest.raises(DataError, match=r"another miniature.*asked for is"):
-        write_meld(written, dialogues=4)
+        write_meld(written, dialogues=3)
     (tmp_path / "dev_sent_emo.csv").touch()
     with pytest.raises(DataError, match=r"other files .dev_sent_emo.csv., and no mini"):
         write_meld(tmp_path)

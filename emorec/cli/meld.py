@@ -69,8 +69,8 @@ def _add_miniature(commands) -> None:
     parser.add_argument(
         "--dialogues",
         type=int,
-        default=48,
-        help="of train; dev has a quarter as many, test half",
+        default=44,
+        help="of train; dev and test have half as many each",
     )
     parser.add_argument(
         "--no_video", action="store_true", help="words and sounds only: no PyAV needed"
