@@ -16,6 +16,7 @@ from emorec.corpora.meld_table import COLUMNS
 from emorec.errors import BusyError, DataError, SpecError
 from emorec.files import exclusive
 from emorec.labels import MELD_ALPHABETICAL
+from emorec.training import meld_sound
 from emorec.training.meld_sound import NATIVE, extract_sound
 
 pytest.importorskip("av", reason="needs the extra 'faces'")
@@ -426,6 +427,18 @@ def test_sounds_come_out_of_videos_once(seen):
     assert path.stat().st_mtime_ns == before
     os.utime(seen / VIDEOS["train"] / "dia0_utt1.mp4")
     assert extract_sound(found, seen).made == 1
+
+
+def test_helper_processes_make_the_same_sounds(seen, monkeypatch):
+    alone = extract_sound(read_meld(seen), seen / "alone", workers=1)
+    monkeypatch.setattr(meld_sound, "_WORTH_IT", 0)
+    shared = extract_sound(read_meld(seen), seen / "shared", workers=2)
+    assert (shared.made, shared.failures) == (alone.made, alone.failures)
+    for name in ("dia0_utt0", "dia0_utt1"):
+        path = f"audio/train/{name}.wav"
+        assert (seen / "shared" / path).read_bytes() == (
+            (seen / "alone" / path).read_bytes()
+        )
 
 
 def test_sounds_at_the_own_rate_of_videos_and_no_two_rates(seen):
