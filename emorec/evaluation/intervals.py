@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 
 DRAWS = 2000
@@ -77,37 +79,49 @@ def speaker_interval(
     (float, float)
         NaN for fewer than two speakers, of whom nothing can be drawn.
     """
-    drawn = drawn_confusions(true, chosen, speakers, classes, seed, draws)
+    drawn = GroupDraws.of(speakers, seed, draws).confusions(true, chosen, classes)
     return percentiles(macro_f1(drawn))
 
 
-def drawn_confusions(
-    true: np.ndarray,
-    chosen: np.ndarray,
-    speakers: np.ndarray,
-    classes: int,
-    seed: int = 0,
-    draws: int = DRAWS,
-) -> np.ndarray:
-    """Return confusion matrices (draws, K, K) float64 of as many speakers as there are.
+@dataclass(frozen=True)
+class GroupDraws:
+    """How often each group is drawn when as many are drawn as there are.
 
-    Parameters as of `speaker_interval`. Of equal `speakers` and `seed` the draws are
-    equal, so that two models can be compared draw by draw. Empty, (0, K, K), for fewer
-    than two speakers.
+    The same draws serve several models, which can so be compared draw by draw.
+
+    Attributes
+    ----------
+    places : (n,) int
+        Number of the group of each row.
+    times : (draws, groups) float64
+        Without a row where there are fewer than two groups.
     """
-    unnamed = speakers == ""
-    names = np.where(unnamed, np.arange(len(true)).astype(str), speakers)
-    # A take's number is no speaker's name.
-    names = np.char.add(np.where(unnamed, "take ", "speaker "), names)
-    units, places = np.unique(names, return_inverse=True)
-    if len(units) < 2:
-        return np.zeros((0, classes, classes))
-    cells = np.zeros((len(units), classes * classes))
-    np.add.at(cells, (places, true * classes + chosen), 1)
-    random = np.random.default_rng(seed)
-    share = np.full(len(units), 1 / len(units))
-    times = random.multinomial(len(units), share, size=draws)
-    return (times.astype(np.float64) @ cells).reshape(draws, classes, classes)
+
+    places: np.ndarray
+    times: np.ndarray
+
+    @classmethod
+    def of(cls, groups: np.ndarray, seed: int = 0, draws: int = DRAWS) -> GroupDraws:
+        """Draw groups (n,) str; each row without a name ("") is a group of its own."""
+        unnamed = groups == ""
+        names = np.where(unnamed, np.arange(len(groups)).astype(str), groups)
+        # A row's number is no group's name.
+        names = np.char.add(np.where(unnamed, "take ", "speaker "), names)
+        units, places = np.unique(names, return_inverse=True)
+        if len(units) < 2:
+            return cls(places, np.zeros((0, len(units))))
+        random = np.random.default_rng(seed)
+        share = np.full(len(units), 1 / len(units))
+        times = random.multinomial(len(units), share, size=draws)
+        return cls(places, times.astype(np.float64))
+
+    def confusions(
+        self, true: np.ndarray, chosen: np.ndarray, classes: int
+    ) -> np.ndarray:
+        """Return (draws, K, K) float64 of true and chosen classes, (n,) int each."""
+        cells = np.zeros((self.times.shape[1], classes * classes))
+        np.add.at(cells, (self.places, true * classes + chosen), 1)
+        return (self.times @ cells).reshape(len(self.times), classes, classes)
 
 
 def percentiles(values: np.ndarray) -> tuple[float, float]:

@@ -25,8 +25,9 @@ from emorec.artifacts.tables import put_rows, write_table
 from emorec.errors import DataError
 from emorec.evaluation import class_figures, figures
 from emorec.evaluation.intervals import (
+    DRAWS,
+    GroupDraws,
     accuracy,
-    drawn_confusions,
     macro_f1,
     percentiles,
     weighted_f1,
@@ -38,15 +39,17 @@ METRICS = {"weighted_f1": weighted_f1, "macro_f1": macro_f1, "accuracy": accurac
 _DECIMALS = 5
 
 
-def metrics(predictions: Predictions, seed: int = 0) -> dict[str, Any]:
+def metrics(
+    predictions: Predictions, seed: int = 0, draws: int = DRAWS
+) -> dict[str, Any]:
     """Return the metrics of one decision per utterance.
 
     Parameters
     ----------
     predictions : Predictions
         One utterance or more.
-    seed : int
-        Of the draws of groups.
+    seed, draws : int
+        Of the intervals over groups; 0 draws for none.
 
     Returns
     -------
@@ -71,7 +74,8 @@ def metrics(predictions: Predictions, seed: int = 0) -> dict[str, Any]:
             "utterances to score, received none."
         )
     counts = confusion(predictions)[None]
-    drawn = drawn_confusions(true, chosen, groups, len(labels), seed)
+    groups_drawn = GroupDraws.of(groups, seed, draws)
+    drawn = groups_drawn.confusions(true, chosen, len(labels))
     result: dict[str, Any] = {
         "utterances": len(true),
         "groups": len(set(groups[groups != ""].tolist())) + int((groups == "").sum()),
