@@ -131,10 +131,10 @@ TABLES: dict[str, tuple[str, tuple[str, ...], tuple[Published, ...]]] = {
 
 
 def read_results(folder: str | Path) -> pd.DataFrame:
-    """Return the rows of ``results.csv`` with the ``kind`` of each run.
+    """Return the rows of ``results.csv`` with what the runs' records say.
 
-    A kind is ``text``, ``audio``, ``face`` or ``fusion``, as the run's record says, or
-    its name where there is none.
+    ``kind`` is ``text``, ``audio``, ``face`` or ``fusion``, or how the name begins
+    where there is no record; ``fused`` is true of runs that take part in a fusion.
 
     Raises
     ------
@@ -151,13 +151,26 @@ def read_results(folder: str | Path) -> pd.DataFrame:
     needed = {"model", "dataset", "split", "predictor", *METRICS}
     if lacking := sorted(needed - set(table.columns)):
         raise DataError(f"{path}: has no column {', '.join(lacking)}.")
-    kinds = {name: _kind(Path(folder), name) for name in table["model"].unique()}
-    return table.assign(kind=table["model"].map(kinds))
+    models = [str(name) for name in table["model"].unique()]
+    records = {name: _record(Path(folder), name) for name in models}
+    fused = {
+        part
+        for record in records.values()
+        if "fusions" in record
+        for part in record.get("settings", {}).get("models", ())
+    }
+    kinds = {name: _kind(name, record) for name, record in records.items()}
+    return table.assign(
+        kind=table["model"].map(kinds), fused=table["model"].isin(fused)
+    )
 
 
-def _kind(folder: Path, model: str) -> str:
+def _record(folder: Path, model: str) -> dict[str, Any]:
     path = folder / f"run_{model}.json"
-    record = read_json(path) if path.is_file() else {}
+    return read_json(path) if path.is_file() else {}
+
+
+def _kind(model: str, record: dict[str, Any]) -> str:
     if "fusions" in record:
         return "fusion"
     modalities = [m["name"] for m in record.get("spec", {}).get("modalities", ())]
@@ -186,6 +199,9 @@ def beside(results: pd.DataFrame) -> pd.DataFrame:
     for name, (_, kinds, published) in TABLES.items():
         runs = ours[ours["kind"].isin(kinds)]
         if name == "fusion":
+            # Of many runs those that are fused, if any are.
+            if runs["fused"].any():
+                runs = runs[runs["fused"] | (runs["kind"] == "fusion")]
             key = runs["kind"] + ":" + runs["model"]
         else:
             key = runs["model"].astype(str)
