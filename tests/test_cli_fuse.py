@@ -14,6 +14,7 @@ from emorec.artifacts.predictions import (
     write_predictions,
 )
 from emorec.cli.app import main
+from emorec.evaluation import figures
 from emorec.labels import MELD_ALPHABETICAL, MELD_TEXT
 
 ROWS = 120
@@ -38,6 +39,17 @@ def model(name, split, strength, seed):
 
 
 @pytest.fixture
+def drawn():
+    """Tests that ask for this draw their figures; it takes most of the time."""
+
+
+@pytest.fixture(autouse=True)
+def undrawn(request, monkeypatch):
+    if "drawn" not in request.fixturenames:
+        monkeypatch.setattr(figures, "save", lambda figure, path: None)
+
+
+@pytest.fixture
 def files(tmp_path):
     """Return a folder with text, audio and face of dev and test, and those of test."""
     for number, (name, strength) in enumerate(
@@ -51,7 +63,7 @@ def files(tmp_path):
     ]
 
 
-def test_two_models_are_fused_and_everything_is_written(files, command):
+def test_two_models_are_fused_and_everything_is_written(files, command, drawn):
     folder, (text, audio, _) = files
     result = command(main, "fuse", text, audio, "--name", "both")
     assert result.code == 0, result.err
@@ -110,7 +122,6 @@ def test_all_methods_on_three_models(files, command):
     assert result.code == 0, result.err
     name = "text-audio-face"
     assert len(pd.read_csv(folder / f"alphas_{name}_weights.csv")) == 15
-    assert (folder / f"alphas_{name}_weights.png").is_file()
     record = json.loads((folder / f"run_{name}_stacking.json").read_text())
     assert np.shape(record["fusions"][0]["coefficients"]) == (7, 21)
     table = pd.read_csv(folder / "results.csv")
@@ -219,3 +230,23 @@ def test_models_of_one_name_get_their_folders(files, command):
     assert result.code == 0, result.err
     (name,) = (path.name for path in folder.glob("predictions_test_*_weights.npz"))
     assert name == f"predictions_test_{folder.name}_text-other_text_weights.npz"
+
+
+def test_a_selection_split_of_few_groups_has_fewer_folds(files, command):
+    folder, (text, audio, _) = files
+    for name in ("text", "audio"):
+        path = folder / f"predictions_dev_{name}.npz"
+        one = read_predictions(path)
+        groups = np.where(np.arange(ROWS) < 50, "Actor_01", "Actor_02")
+        write_predictions(path, replace(one, groups=groups))
+    assert command(main, "fuse", text, audio, "--name", "two").code == 0
+    table = pd.read_csv(folder / "results.csv")
+    assert set(table["split"]) == {"dev", "test"}
+    for name in ("text", "audio"):
+        path = folder / f"predictions_dev_{name}.npz"
+        one = read_predictions(path)
+        write_predictions(path, replace(one, groups=np.full(ROWS, "Actor_01")))
+    assert command(main, "fuse", text, audio, "--name", "one").code == 0
+    table = pd.read_csv(folder / "results.csv")
+    # Of a single group nothing is out of fold.
+    assert set(table.loc[table["model"] == "one_weights", "split"]) == {"test"}

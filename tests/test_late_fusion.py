@@ -7,6 +7,8 @@ import pytest
 
 from emorec.artifacts.predictions import Predictions
 from emorec.errors import DataError, LabelMismatchError, SpecError
+from emorec.evaluation.figures import save
+from emorec.evaluation.fusion_figures import weights_figure
 from emorec.evaluation.fusion_weights import (
     convex_weights,
     grid_table,
@@ -258,6 +260,20 @@ def test_weights_are_renormalised_where_a_model_is_missing():
     assert three.of_model(1).ids == AUDIO.ids[:300]
     with pytest.raises(DataError, match="200 lack one, the first is dia25_utt0"):
         fit("stacking", three).apply(three)
+
+
+def test_figures_show_two_models_as_a_line_and_three_as_a_triangle(tmp_path):
+    for parts, count in (([TEXT, AUDIO], 21), ([TEXT, AUDIO, USELESS], 15)):
+        joined = join(parts)
+        table = grid_table(joined, 0.05 if len(parts) == 2 else 0.25, draws=50)
+        assert len(table) == count
+        figure = weights_figure(table, joined.models, "dev")
+        words = [text.get_text() for text in figure.axes[0].texts]
+        assert any(word.startswith("text alone") for word in words)
+        assert any(word.startswith("audio alone") for word in words)
+        save(figure, tmp_path / f"{count}.png")
+        assert (tmp_path / f"{count}.png").stat().st_size > 5000
+    assert weights_figure(table, ("a", "b", "c", "d"), "dev") is None
 
 
 def test_a_fusion_is_of_its_own_models_alone(both):

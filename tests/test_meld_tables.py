@@ -9,6 +9,7 @@ import pytest
 from emorec.artifacts.predictions import Predictions
 from emorec.cli import meld_fuse, meld_table
 from emorec.cli.console import Parser, guarded
+from emorec.evaluation import figures
 from emorec.evaluation.meld_tables import beside, read_results
 from emorec.evaluation.utterances import write_results
 from emorec.files import read_json, write_json
@@ -22,6 +23,13 @@ def main(arguments):
     meld_fuse.add_command(commands)
     parsed = parser.parse_args(arguments)
     return guarded(lambda: parsed.run(parsed))
+
+
+@pytest.fixture(autouse=True, scope="module")
+def undrawn():
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(figures, "save", lambda figure, path: None)
+        yield
 
 
 @pytest.fixture(scope="module")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -18,7 +18,7 @@ from emorec.evaluation import figures
 from emorec.evaluation.comparison import Comparison, compare
 from emorec.evaluation.fusion_figures import weights_figure
 from emorec.evaluation.fusion_weights import STEP, columns, grid_table
-from emorec.evaluation.intervals import DRAWS
+from emorec.evaluation.intervals import DRAWS, GroupDraws
 from emorec.evaluation.joining import Joined
 from emorec.evaluation.late_fusion import Fusion, fit, nested
 from emorec.evaluation.utterances import result_rows, summary, write_results
@@ -38,7 +38,8 @@ class FusionSettings:
     method, criterion, step
         As of `emorec.evaluation.late_fusion.fit`.
     folds : int
-        Of the cross-validation inside the selection split, or of the nested one.
+        Of the cross-validation inside the selection split (fewer where it has fewer
+        groups), or of the nested one.
     seed : int
         Of the folds.
     """
@@ -91,12 +92,17 @@ def write_fusion(
     DataError
         When both splits have an utterance: nothing is chosen on what is scored.
     """
-    name = folder.param_name
+    name, identity = folder.param_name, describe(scored, selection, settings)
     chosen_on = selection if selection is not None else scored
     if selection is not None:
         _check_apart(scored, selection, say)
-    honest, fusions = settings.nested(chosen_on)
-    parts = [chosen_on.predictions(name, honest)]
+        groups = GroupDraws.of(selection.groups, draws=0).times.shape[1]
+        # A split of few speakers has few folds, that of a single one no honest score.
+        settings = replace(settings, folds=min(settings.folds, groups))
+    parts, fusions = [], []
+    if settings.folds > 1:
+        honest, fusions = settings.nested(chosen_on)
+        parts.append(chosen_on.predictions(name, honest))
     if selection is not None:
         fusions = [fit(settings.method, selection, settings.criterion, settings.step)]
         parts.append(scored.predictions(name, fusions[0].apply(scored)))
@@ -116,11 +122,12 @@ def write_fusion(
     if selection is not None:
         reports.append(selection.report.assign(split=selection.split))
     report = pd.concat(reports)
+    lacking = folder.folder / f"missing_{name}.csv"
+    lacking.unlink(missing_ok=True)
     if len(report):
-        write_table(folder.folder / f"missing_{name}.csv", report)
+        write_table(lacking, report)
     own = result_rows(fused, constant)
     # The run's record comes last: what it tells of is there.
-    identity = describe(scored, selection, settings)
     write_json(
         folder.record_path,
         {
