@@ -288,7 +288,12 @@ def network():
 
         keras.utils.set_random_seed(1)
         model = dialogue_lstm(
-            *(9, 4, 2, 3), width=5, encoder=encoder, context=dialogue, units=3
+            *(9, 4, 2, 3),
+            width=5,
+            encoder=encoder,
+            context=dialogue,
+            units=3,
+            jit_compile=False,
         )
         return model
 
@@ -326,7 +331,12 @@ def test_padded_words_change_nothing(network, encoder):
 
     short = network("none", encoder)
     long = dialogue_lstm(
-        *(9, 7, 2, 3), width=5, encoder=encoder, context="none", units=3
+        *(9, 7, 2, 3),
+        width=5,
+        encoder=encoder,
+        context="none",
+        units=3,
+        jit_compile=False,
     )
     long.set_weights(short.get_weights())
     inputs = batch(np.random.default_rng(0), 3)
@@ -384,11 +394,17 @@ def test_the_rate_rises_and_falls_to_nothing():
 # The whole
 
 
-GLOVE = {"units": 8, "num_nodes": 16, "num_epochs": 6, "learning_rate": 0.02}
+GLOVE = {"units": 8, "num_nodes": 16, "num_epochs": 5, "learning_rate": 0.02}
 
 
 def glove_config(**given):
-    small = {"dropout_rate": 0.0, "word_dropout": 0.0, "batch_size": 4, "max_words": 6}
+    small = {
+        "jit": "off",
+        "dropout_rate": 0.0,
+        "word_dropout": 0.0,
+        "batch_size": 4,
+        "max_words": 6,
+    }
     return text_config("glove", GLOVE | small | given)
 
 

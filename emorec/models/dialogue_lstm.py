@@ -71,6 +71,14 @@ class PooledUtterances(layers.Layer):
     are no words.
     """
 
+    def __init__(self, **kwargs) -> None:
+        super().__init__(**kwargs)
+        self.supports_masking = True
+
+    def compute_mask(self, inputs, previous_mask=None):
+        """Return None: the words that the mask was of are gone."""
+        return None
+
     def call(self, words, real, presence):
         """Pool (B * U, W, D)."""
         there = ops.cast(real, words.dtype)[..., None]

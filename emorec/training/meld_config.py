@@ -91,7 +91,7 @@ class TextConfig:
     learning_rate: float = 1e-3
     weight_decay: float = 0.0
     warmup: float = 0.0
-    batch_size: int = 32
+    batch_size: int = 8
     num_epochs: int = 15
     patience: int = 4
     networks: int = 1
