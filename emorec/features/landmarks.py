@@ -47,6 +47,8 @@ class SpeakerSettings:
         Faces are looked for on each so-maniest frame taken; see `tracking.follow`.
     confidence : float
         Least confidence of a face.
+    min_face : int
+        Smallest face in pixels that is looked for; see `faces.mtcnn_detector`.
     angle : float
         Radians; a face is the speaker's when its vector is nearer than this to the
         speaker's reference.
@@ -56,6 +58,7 @@ class SpeakerSettings:
     every: int = 1
     detect_every: int = tracking.DETECT_EVERY
     confidence: float = faces.CONFIDENCE
+    min_face: int = 40
     angle: float = 1.15
 
     def __post_init__(self) -> None:
