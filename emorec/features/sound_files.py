@@ -10,7 +10,7 @@ import numpy as np
 
 from emorec.errors import DataError
 from emorec.features.audio import AUDIO_SUFFIXES, read_audio
-from emorec.features.video_sound import own_sound_of_video
+from emorec.features.video_sound import read_native_sound
 from emorec.processes import on_processes, usable_cores
 
 # A process takes seconds to import what it needs, in which it reads about so many.
@@ -53,7 +53,7 @@ def read_own(path: str | Path) -> tuple[np.ndarray, int]:
     """
     path = Path(path)
     if path.suffix.lower() not in AUDIO_SUFFIXES:
-        return own_sound_of_video(path)
+        return read_native_sound(path)
     samples = read_audio(path, channel="mean", literal=True)
     import soundfile
 

@@ -48,14 +48,24 @@ def read_sound_of_video(path: str | Path, rate: int = RATE) -> np.ndarray:
     """
     if rate < 1:
         raise SpecError(f"rate {rate}: expected samples a second, 1 or more.")
-    samples, found = own_sound_of_video(path)
+    samples, found = read_native_sound(path)
     return resample(samples, found, rate)
 
 
-def own_sound_of_video(path: str | Path) -> tuple[np.ndarray, int]:
-    """Return the sound of a video file at its own rate, and that rate.
+def read_native_sound(path: str | Path) -> tuple[np.ndarray, int]:
+    """Read the sound of a video file at the file's own rate.
 
-    See `read_sound_of_video`, which also says what is refused.
+    Returns
+    -------
+    samples : (N,) float32
+        As of `read_sound_of_video`.
+    rate : int
+        Samples a second.
+
+    Raises
+    ------
+    DataError, MissingExtraError
+        As of `read_sound_of_video`.
     """
     path = Path(path)
     if not path.is_file():
