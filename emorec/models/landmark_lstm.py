@@ -36,6 +36,11 @@ class OverTime(layers.Layer):
         if how not in POOLS:
             raise SpecError(f"--pool {how}: expected one of {', '.join(POOLS)}.")
         self.how = how
+        self.supports_masking = True
+
+    def compute_mask(self, sequences, previous_mask=None):
+        """Return None: one vector has no steps."""
+        return None
 
     def call(self, sequences, mask):
         """Return (B, D)."""

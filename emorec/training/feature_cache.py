@@ -137,7 +137,7 @@ def finish(
                 arrays = dict(zip(names, found, strict=True))
                 np.savez(file, source=_source(paths[place]), **arrays)
     if len(failures) == len(ids):
-        place, reason = next(iter(failures.items()), (0, "it is empty"))
+        reason = failures[0] if failures else "it is empty"
         raise DataError(
             f"{dataset}: none of {len(ids)} takes has features. The first: {reason}"
         )
