@@ -1,10 +1,7 @@
 """The audio branch of MELD: vectors of sounds and of files, scaling, networks, runs."""
 
 import argparse
-import os
 import shutil
-import subprocess
-import sys
 from dataclasses import replace
 
 import numpy as np
@@ -542,27 +539,3 @@ def test_the_command_takes_vectors_of_files(corpus, folder, tmp_path, capsys):
 def test_words_alone_have_no_sound(tmp_path, capsys):
     assert main(write_tables(tmp_path), "--output", tmp_path / "out") == 1
     assert "none of 60 takes has features" in capsys.readouterr().err
-
-
-def test_the_networks_train_on_jax(tmp_path):
-    pytest.importorskip("jax")
-    random = np.random.default_rng(0)
-    write_tables(tmp_path)
-    corpus = read_meld(tmp_path)
-    values = np.eye(7)[corpus.classes] + random.normal(0, 0.1, (ALL, 7))
-    np.savez(tmp_path / "made.npz", ids=corpus.ids, embeddings=values)
-    script = (
-        "import sys; from tests.test_meld_audio import main\n"
-        "code = main(sys.argv[1], '--features', sys.argv[1] + '/made.npz', '--output',"
-        " sys.argv[1], '-e', 8, '-lr', 0.01, '--name', 'jax')\n"
-        "import keras; assert keras.backend.backend() == 'jax'\n"
-        "sys.exit(code)\n"
-    )
-    subprocess.run(
-        [sys.executable, "-c", script, str(tmp_path)],
-        env=os.environ | {"KERAS_BACKEND": "jax"},
-        cwd=os.path.dirname(os.path.dirname(__file__)),
-        check=True,
-    )
-    found = read_predictions(tmp_path / "predictions_test_jax.npz")
-    assert (found.chosen == found.true).mean() > 0.8

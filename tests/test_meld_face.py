@@ -3,6 +3,7 @@
 import pickle
 import sys
 from dataclasses import replace
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -32,6 +33,7 @@ from emorec.training.meld_landmarks import (
     make_landmarks,
     read_references,
 )
+from tests.harness import run_on_jax
 from tests.small_meld import COUNTS, write_tables
 from tests.video_files import Finder, picture, write_video
 
@@ -54,7 +56,7 @@ def faces_of(corpus, seed=0):
     rest = a_face(random)
     clips = []
     for number in corpus.classes:
-        frames = rest + random.normal(0, 1, (random.integers(3, 7), 68, 2))
+        frames = rest + random.normal(0, 1, (random.integers(3, 5), 68, 2))
         frames[:, 48:] += 40 * (number - 3)
         clips.append(frames + random.normal(0, 300, 2))
     return Landmarks.of(corpus.ids, clips)
@@ -164,7 +166,7 @@ def test_landmarks_are_learnt_and_clips_without_have_no_prediction(corpus, tmp_p
     found = faces_of(corpus)
     keep = [n for n, name in enumerate(found.ids) if name != "test/dia1_utt0"]
     fewer = Landmarks.of([found.ids[n] for n in keep], [found.clip(n) for n in keep])
-    config = MeldFaceConfig(num_epochs=12, learning_rate=5e-3, clip=1.0)
+    config = MeldFaceConfig(num_epochs=8, learning_rate=5e-3, clip=1.0, jit="off")
     table, said = a_run(corpus, fewer, tmp_path, config)
     scores = table.set_index(["split", "predictor"])["weighted_f1"]
     assert scores["test", "model"] > 0.8 > scores["test", "constant"]
@@ -500,6 +502,7 @@ def test_the_commands_run_end_to_end(filmed, corpus, tmp_path, monkeypatch, caps
     write_landmarks(tmp_path / "all.npz", faces_of(corpus))
     words = ["face", corpus.folder, "--landmarks", tmp_path / "all.npz", "--literal"]
     words += ["--num-epochs", 1, "--batch-size", 12, "--output", tmp_path / "out"]
+    words += ["--jit", "off"]
     assert main(*words) == OK
     record = read_json(tmp_path / "out" / "run_face_last_literal_s_0.json")
     settings = record["settings"]
@@ -507,3 +510,28 @@ def test_the_commands_run_end_to_end(filmed, corpus, tmp_path, monkeypatch, caps
     assert settings["batch_size"] == 12 and record["training"]["epochs"] == 1
     assert main("face", corpus.folder, "--landmarks", tmp_path / "no.npz") == 1
     assert "no.npz" in capsys.readouterr().err
+
+
+def both_branches_train(folder):
+    """Train the audio and the face network; what they learn is easy."""
+    from emorec.training import meld_audio
+    from emorec.training.meld_audio_config import MeldAudioConfig
+    from emorec.training.meld_vectors import Vectors
+
+    folder = Path(folder)
+    corpus = read_meld(write_tables(folder))
+    noise = np.random.default_rng(0).normal(0, 0.1, (ALL, 7))
+    values = (np.eye(7)[corpus.classes] + noise).astype(np.float32)
+    vectors = Vectors("made", values, pd.DataFrame({"id": [], "reason": []}))
+    config = MeldAudioConfig(num_epochs=8, learning_rate=0.01)
+    meld_audio.run(config, corpus, vectors, RunFolder(folder, "audio"), print)
+    config = MeldFaceConfig(num_epochs=2, learning_rate=5e-3, clip=1.0)
+    run(config, corpus, faces_of(corpus), RunFolder(folder, "face"), print)
+
+
+def test_both_branches_train_on_jax(tmp_path):
+    run_on_jax("tests.test_meld_face", "both_branches_train", str(tmp_path))
+    for model, least in (("audio", 0.9), ("face", 0.0)):
+        found = read_predictions(tmp_path / f"predictions_test_{model}.npz")
+        assert len(found) == COUNTS["test"]
+        assert (found.chosen == found.true).mean() >= least

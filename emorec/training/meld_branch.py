@@ -223,7 +223,8 @@ def fit_network(
         how.patience,
         digest(settings),
         say,
-        watched="val_loss",
+        ("loss", "val_loss", "val_acc", "val_weighted_f1"),
+        "val_loss",
     )
     fitted = fit(model, train, dev, how.epochs, progress)
     history, name = fitted.history, folder.param_name
