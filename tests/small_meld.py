@@ -3,7 +3,6 @@
 import csv
 
 import numpy as np
-import soundfile
 
 SENTIMENT = {"joy": "positive", "surprise": "positive", "neutral": "neutral"}
 # Emotion -> pitch in hertz.
@@ -49,6 +48,8 @@ def tone(emotion, seed=0, seconds=0.4):
 
 def write_small_meld(folder):
     """Write csv files and wav files of every utterance."""
+    import soundfile
+
     folder.mkdir(parents=True, exist_ok=True)
     write_tables(folder)
     for place, (split, count) in enumerate(COUNTS.items()):
