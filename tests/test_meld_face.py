@@ -26,7 +26,8 @@ from emorec.features.landmarks import (
     speaker_landmarks,
 )
 from emorec.files import read_json
-from emorec.training.meld_face import LITERAL, MeldFaceConfig, joined, run, shapes
+from emorec.training.meld_face import joined, run, shapes
+from emorec.training.meld_face_config import LITERAL, MeldFaceConfig
 from emorec.training.meld_landmarks import (
     Tools,
     keras_embedder,

@@ -114,7 +114,8 @@ def face(arguments: argparse.Namespace) -> int:
     from emorec.artifacts.landmarks import read_landmarks
     from emorec.artifacts.runs import RunFolder
     from emorec.corpora.meld import read_meld
-    from emorec.training.meld_face import LITERAL, MeldFaceConfig, joined, run
+    from emorec.training.meld_face import joined, run
+    from emorec.training.meld_face_config import LITERAL, MeldFaceConfig
 
     given = {
         one.name: value
