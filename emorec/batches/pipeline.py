@@ -7,6 +7,7 @@ epoch it serves, and a resumed run must see the order of the epoch it resumes.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import cached_property
 from typing import Any
 
@@ -15,6 +16,8 @@ import numpy as np
 
 from emorec.batches.order import BatchOrder
 from emorec.batches.ragged import RaggedStore, gather
+
+INPUTS = ("features", "mask", "presence")
 
 
 class Pipeline:
@@ -26,6 +29,8 @@ class Pipeline:
         The sequences.
     order : BatchOrder
         Their order.
+    inputs : sequence of str
+        Those of `INPUTS` that the model takes.
 
     Attributes
     ----------
@@ -33,10 +38,18 @@ class Pipeline:
         The epoch whose order the next iteration follows.
     """
 
-    def __init__(self, store: RaggedStore, order: BatchOrder) -> None:
+    def __init__(
+        self, store: RaggedStore, order: BatchOrder, inputs: Sequence[str] = INPUTS
+    ) -> None:
         self.store = store
         self.order = order
+        self.inputs = tuple(inputs)
         self.epoch = 0
+
+    def gather(self, index: np.ndarray, width: int) -> tuple:
+        """Assemble one batch of the wanted inputs; see `ragged.gather`."""
+        inputs, *targets = gather(self.store, index, width)
+        return {name: inputs[name] for name in self.inputs}, *targets
 
     @cached_property
     def dataset(self) -> Any:
@@ -56,7 +69,7 @@ class Pipeline:
         store = self.store
         result = None
         for index, width in self.order.epoch(self.epoch):
-            inputs = gather(store, index, width)[0]
+            inputs = self.gather(index, width)[0]
             # Filling up the last batch spares XLA a second compilation.
             short = self.order.batch_size - len(index)
             padded = {
@@ -93,7 +106,7 @@ class _Batches(keras.utils.PyDataset):
             self._epoch = self.pipeline.epoch
             self._batches = self.pipeline.order.epoch(self._epoch)
         index, width = self._batches[number]
-        return gather(self.pipeline.store, index, width)
+        return self.pipeline.gather(index, width)
 
 
 def _shared(array: np.ndarray) -> Any:
@@ -135,12 +148,13 @@ def _tf_dataset(pipeline: Pipeline) -> Any:
         real = tf.cast(mask, tf.float32)[..., None]
         if len(widths) == 1:
             rows = tf.ensure_shape(rows, (None, *widths))
-        inputs = {
+        made = {
             "features": tf.gather(values, rows) * real,
             # Not bool: with several devices Keras adds their shares of a batch up.
             "mask": real[..., 0],
             "presence": tf.gather(presence, rows) * real,
         }
+        inputs = {name: made[name] for name in pipeline.inputs}
         if store.per_step:
             return inputs, tf.gather(labels, rows) * real, real[..., 0]
         return inputs, tf.gather(labels, index)

@@ -8,21 +8,14 @@ unless they are told.
 
 from __future__ import annotations
 
-import multiprocessing
-import os
-import signal
-import threading
 import warnings
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
-from concurrent.futures.process import BrokenProcessPool
-from multiprocessing.connection import wait
 from pathlib import Path
 
 import numpy as np
 
 from emorec.errors import DataError, MissingExtraError
-from emorec.features.audio import read_audio
+from emorec.features.sound_files import WORTH_IT, of_files, read_own
 
 WINDOW, HOP = 2048, 512
 MFCC, CHROMA, MEL = 40, 12, 128
@@ -41,8 +34,8 @@ NAMES = tuple(
     for name, size in BLOCKS.items()
     for number in range(size)
 )
-# A process takes seconds to import librosa, in which it does about so many sounds.
-_WORTH_IT = 100
+# Files from which on several processes are begun.
+_WORTH_IT = WORTH_IT
 
 
 def means(samples: np.ndarray, rate: int) -> np.ndarray:
@@ -113,18 +106,16 @@ def means(samples: np.ndarray, rate: int) -> np.ndarray:
 
 
 def means_of_file(path: str | Path) -> np.ndarray:
-    """Return `means` of the mean channel of a sound file at its own rate.
+    """Return `means` of the mean channel of a sound or video file at its own rate.
 
     Raises
     ------
     DataError
-        With the file's name; see `means` and `emorec.features.audio.read_audio`.
+        With the file's name; see `means` and `emorec.features.sound_files.read_own`.
     """
-    samples = read_audio(path, channel="mean", literal=True)
-    import soundfile
-
+    samples, rate = read_own(path)
     try:
-        return means(samples, soundfile.info(path).samplerate)
+        return means(samples, rate)
     except DataError as error:
         raise DataError(f"{path}: {error}") from error
 
@@ -136,11 +127,8 @@ def means_of_files(
 
     Parameters
     ----------
-    paths : sequence of path
-        Sound files.
-    workers : int, optional
-        Processes; by default the cores that this process may use. Few files are read
-        in this process.
+    paths, workers
+        See `emorec.features.sound_files.of_files`.
 
     Yields
     ------
@@ -156,45 +144,7 @@ def means_of_files(
         When librosa or soundfile is not installed.
     """
     _librosa()  # Before any process starts.
-    if workers is None:
-        workers = (
-            len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 1
-        )
-    if workers < 2 or len(paths) < _WORTH_IT:
-        for place, path in enumerate(paths):
-            yield place, _means_or_reason(path)
-        return
-    context = multiprocessing.get_context("spawn")
-    pool = ProcessPoolExecutor(min(workers, len(paths)), context, _begin)
-    try:
-        tasks = {pool.submit(_means_or_reason, path): i for i, path in enumerate(paths)}
-        for task in as_completed(tasks):
-            yield tasks[task], task.result()
-    except BrokenProcessPool as error:
-        raise DataError(
-            "A process that computed voice features died, perhaps for want of memory. "
-            "Try again with one process; a file that breaks it is then the last read."
-        ) from error
-    finally:
-        pool.shutdown(cancel_futures=True)
-
-
-def _means_or_reason(path: str | Path) -> np.ndarray | str:
-    try:
-        return means_of_file(path)
-    except DataError as error:
-        return str(error)
-
-
-def _begin() -> None:
-    """Leave interruptions to the first process, and end with it."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    threading.Thread(target=_end_with_parent, daemon=True).start()
-
-
-def _end_with_parent() -> None:
-    wait([multiprocessing.parent_process().sentinel])
-    os._exit(1)
+    yield from of_files(means_of_file, paths, workers, _WORTH_IT)
 
 
 def _librosa():

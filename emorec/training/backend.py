@@ -196,6 +196,7 @@ def load_keras_model(path: str | os.PathLike[str]) -> keras.Model:
     # Makes their layers known.
     import emorec.models.audiovisual
     import emorec.models.early_fusion
+    import emorec.models.landmark_lstm
     import emorec.models.vggm  # noqa: F401
 
     if not os.path.isfile(path):

@@ -62,6 +62,8 @@ class Progress(keras.callbacks.Callback):
         Receives one line per epoch.
     shown : sequence of str, optional
         What of the logged values the line has; all by default.
+    watched : str, optional
+        The value whose improvement counts for `patience`; by default `monitor`.
     """
 
     def __init__(
@@ -73,9 +75,11 @@ class Progress(keras.callbacks.Callback):
         settings: str,
         log: Callable[[str], None],
         shown: Sequence[str] | None = None,
+        watched: str | None = None,
     ) -> None:
         super().__init__()
         self.shown = shown
+        self.watched = watched or monitor
         self.pipeline = pipeline
         self.folder = folder
         self.monitor = monitor
@@ -123,20 +127,17 @@ class Progress(keras.callbacks.Callback):
         history = self.state["history"]
         for name, value in (logs or {}).items():
             history.setdefault(name, []).append(float(value))
-        watched = history["loss" if self.monitor == "epoch" else self.monitor]
-        current = watched[-1]
-        if not np.isfinite(history["loss"][-1]) or not np.isfinite(current):
+        names = {"loss", self.monitor, self.watched} - {"epoch"}
+        if not all(np.isfinite(history[name][-1]) for name in names):
             raise DataError(
                 f"The loss is not finite after epoch {epoch + 1}: the training "
                 "diverged. Lower --learning_rate (under another name, as this one is "
                 "taken, or with --overwrite), or look for damaged data in the report."
             )
-        sign = 1 if self.monitor.endswith("loss") else -1
-        values = [sign * value for value in watched]
-        better = not values[:-1] or values[-1] < min(values[:-1])
-        better = better or self.monitor == "epoch"
+        better = _improved(history, self.monitor)
         self.state["epochs"] = epoch + 1
-        self.state["wait"] = 0 if better else self.state["wait"] + 1
+        goes_on = _improved(history, self.watched)
+        self.state["wait"] = 0 if goes_on else self.state["wait"] + 1
         before = {self.state["best_epoch"], epoch - 1}
         if better:
             self.state["best_epoch"] = epoch
@@ -165,6 +166,15 @@ class Progress(keras.callbacks.Callback):
     def clean(self) -> None:
         """Remove the state of a training that has ended."""
         shutil.rmtree(self.folder, ignore_errors=True)
+
+
+def _improved(history: dict[str, list[float]], monitor: str) -> bool:
+    """Tell whether the last epoch is better than all before it."""
+    if monitor == "epoch":
+        return True
+    sign = 1 if monitor.endswith("loss") else -1
+    *before, last = (sign * value for value in history[monitor])
+    return not before or last < min(before)
 
 
 def _random_states(model: keras.Model) -> list[keras.Variable]:

@@ -68,6 +68,38 @@ class GroupedSGD(keras.optimizers.SGD):
 
 
 @keras.saving.register_keras_serializable("emorec")
+class DecayedAdam(keras.optimizers.Adam):
+    """Adam with L2 weight decay as part of the gradient, as PyTorch's Adam has it.
+
+    Keras' own weight decay, AdamW's, acts beside the gradient. Here gradients are
+    clipped first, then the decay is added to them.
+
+    Parameters
+    ----------
+    learning_rate : float or schedule
+    decay : float
+        L2 weight decay of every trainable variable.
+    **kwargs
+        Those of `keras.optimizers.Adam`.
+    """
+
+    def __init__(self, learning_rate=1e-3, decay: float = 0.0, **kwargs) -> None:
+        super().__init__(learning_rate, **kwargs)
+        self.decay = decay
+
+    def update_step(self, gradient, variable, learning_rate):
+        """Move one variable."""
+        if self.decay:
+            pull = ops.multiply(variable, ops.cast(self.decay, variable.dtype))
+            gradient = ops.add(ops.cast(gradient, variable.dtype), pull)
+        super().update_step(gradient, variable, learning_rate)
+
+    def get_config(self):
+        """Return the constructor's arguments."""
+        return super().get_config() | {"decay": self.decay}
+
+
+@keras.saving.register_keras_serializable("emorec")
 class Milestones(keras.optimizers.schedules.LearningRateSchedule):
     """A learning rate that falls to a tenth at given epochs, told per step.
 

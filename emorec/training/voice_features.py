@@ -1,54 +1,29 @@
 """Features of the takes of a labelled corpus, by a network or librosa, kept on disk.
 
-A cache folder holds ``settings.json``, which tells what made the features, and
-``takes/ID.npz``, written when a take is finished; a take whose file has not changed is
-not heard again. What failed is tried again each time.
+What is kept, and when a take is heard again: see `emorec.training.feature_cache`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from emorec.artifacts.logits import Logits, load_arrays
+from emorec.artifacts.logits import Logits
 from emorec.corpora.acted import CORPORA, ActedSpeech
 from emorec.errors import DataError, SpecError
 from emorec.features import librosa_means
 from emorec.features.video import VIDEO_SUFFIXES
-from emorec.files import exclusive, read_json, whole_file, write_json
-from emorec.progress import track
 from emorec.training.clip_labels import aggregate
+from emorec.training.feature_cache import Features, Made, kept
 
 # A sound file -> scores (K,) before the softmax, and an embedding (E,).
 Heard = Callable[[Path], tuple[np.ndarray, np.ndarray]]
 
 VISUAL = ("max", "mean", "peak")
-# Place among the takes wanted, and their arrays or why there are none.
-_Made = Iterator[tuple[int, tuple[np.ndarray, ...] | str]]
-
-
-@dataclass(frozen=True)
-class Features:
-    """Features of the n takes of a corpus.
-
-    Attributes
-    ----------
-    arrays : dict
-        Name -> (n, D) float32; the row of a take without features is NaN.
-    failures : pandas.DataFrame
-        ``id`` and ``reason`` of the takes without.
-    made : int
-        Takes that were not finished before.
-    """
-
-    arrays: dict[str, np.ndarray]
-    failures: pd.DataFrame
-    made: int
 
 
 def extract(
@@ -83,7 +58,7 @@ def extract(
         When another process writes to the cache.
     """
 
-    def hear(paths: Sequence[Path]) -> _Made:
+    def hear(paths: Sequence[Path]) -> Made:
         for place, path in enumerate(paths):
             try:
                 logits, embedding = heard(path)
@@ -93,7 +68,7 @@ def extract(
                 yield place, (np.asarray(logits), np.asarray(embedding))
 
     names = ("logits", "embeddings")
-    return _kept(corpus, hear, Path(cache), names, {"network": name}, "Hearing")
+    return _kept(corpus, hear, cache, names, {"network": name}, "Hearing")
 
 
 def extract_librosa(
@@ -121,12 +96,12 @@ def extract_librosa(
         When librosa or soundfile is not installed.
     """
 
-    def hear(paths: Sequence[Path]) -> _Made:
+    def hear(paths: Sequence[Path]) -> Made:
         for place, found in librosa_means.means_of_files(paths, workers):
             yield place, found if isinstance(found, str) else (found,)
 
     settings = {"librosa_means": list(librosa_means.NAMES)}
-    return _kept(corpus, hear, Path(cache), ("librosa",), settings, "Voice features")
+    return _kept(corpus, hear, cache, ("librosa",), settings, "Voice features")
 
 
 def visual_features(corpus: ActedSpeech, logits: Logits, how: str = "max") -> Features:
@@ -202,99 +177,11 @@ def _visual_key(dataset: str, name: str) -> str | None:
 
 def _kept(
     corpus: ActedSpeech,
-    hear: Callable[[Sequence[Path]], _Made],
-    cache: Path,
+    hear: Callable[[Sequence[Path]], Made],
+    cache: str | Path,
     names: Sequence[str],
     settings: dict[str, Any],
     words: str,
 ) -> Features:
-    """Return the features of the cache, after making those that it lacks."""
-    settings = settings | {"dataset": corpus.dataset}
-    files = [cache / "takes" / f"{take}.npz" for take in corpus.ids]
-    busy = f"{cache}: another process writes there; wait, or choose another folder."
-    with exclusive(cache / ".lock", busy):
-        _claim(cache / "settings.json", settings)
-        missing, failures = [], {}
-        for place, path in enumerate(corpus.paths):
-            if not path.is_file():
-                failures[place] = f"{path}: no such file."
-            elif not _is_finished(files[place], path, names):
-                missing.append(place)
-        made = 0
-        results = hear([corpus.paths[place] for place in missing])
-        for number, found in track(results, words, len(missing)):
-            place = missing[number]
-            if not isinstance(found, str):
-                found = _checked(corpus.ids[place], found)
-            if isinstance(found, str):
-                failures[place] = found
-                continue
-            made += 1
-            with whole_file(files[place]) as temporary, temporary.open("wb") as file:
-                arrays = dict(zip(names, found, strict=True))
-                np.savez(file, source=_source(corpus.paths[place]), **arrays)
-        kept = [place for place in range(len(corpus)) if place not in failures]
-        if not kept:
-            place, reason = next(iter(failures.items()), (0, "it is empty"))
-            raise DataError(
-                f"{corpus.dataset}: none of {len(corpus)} takes has features. The "
-                f"first: {reason}"
-            )
-        arrays = _gather(corpus, files, kept, names)
-    rows = [(corpus.ids[place], failures[place]) for place in sorted(failures)]
-    return Features(arrays, pd.DataFrame(rows, columns=["id", "reason"]), made)
-
-
-def _gather(
-    corpus: ActedSpeech, files: list[Path], kept: list[int], names: Sequence[str]
-) -> dict[str, np.ndarray]:
-    arrays: dict[str, np.ndarray] = {}
-    for place in kept:
-        for name, values in load_arrays(files[place], names).items():
-            if name not in arrays:
-                shape = (len(corpus), len(values))
-                arrays[name] = np.full(shape, np.nan, np.float32)
-            if len(values) != arrays[name].shape[1]:
-                raise SpecError(
-                    f"{files[place]}: {len(values)} {name}, other takes have "
-                    f"{arrays[name].shape[1]}. The network changed: use a new cache."
-                )
-            arrays[name][place] = values
-    return arrays
-
-
-def _checked(take: str, arrays: tuple[np.ndarray, ...]) -> tuple[np.ndarray, ...] | str:
-    for array in arrays:
-        if array.ndim != 1 or not len(array):
-            raise SpecError(
-                f"{take}: expected one row of features (D,), the network returned "
-                f"{array.shape}."
-            )
-    finite = all(np.isfinite(array).all() for array in arrays)
-    return arrays if finite else "its features are not finite"
-
-
-def _claim(path: Path, settings: dict[str, Any]) -> None:
-    """Write what makes the features, or compare it with what is there."""
-    if not path.is_file():
-        write_json(path, settings)
-    elif (before := read_json(path)) != settings:
-        raise SpecError(
-            f"{path}: the folder holds features that something else made.\n"
-            f"  there: {before}\n  now: {settings}\n  Choose another folder."
-        )
-
-
-def _source(path: Path) -> np.ndarray:
-    status = path.stat()
-    return np.array([status.st_size, status.st_mtime_ns], np.int64)
-
-
-def _is_finished(file: Path, path: Path, names: Sequence[str]) -> bool:
-    if not file.is_file():
-        return False
-    try:
-        content = load_arrays(file, ("source", *names))
-    except DataError:
-        return False
-    return np.array_equal(content["source"], _source(path))
+    dataset, ids, paths = corpus.dataset, corpus.ids, corpus.paths
+    return kept(dataset, ids, paths, hear, cache, names, settings, words)
