@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from emorec import __version__
-from emorec.cli import faces, fuse, mosei, mosi, ravdess, voices
+from emorec.cli import faces, fuse, meld, mosei, mosi, ravdess, voices
 from emorec.cli.console import Parser, guarded
 
 
@@ -25,6 +25,7 @@ def main(arguments: list[str] | None = None) -> int:
     ravdess.add_commands(
         groups.add_parser("ravdess", help="RAVDESS: audio-visual fusion")
     )
+    meld.add_commands(groups.add_parser("meld", help="MELD: words, voice and face"))
     fuse.add_commands(
         groups.add_parser("fuse", help="late fusion of any models' predictions")
     )

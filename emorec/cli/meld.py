@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from emorec.cli import meld_audio, meld_face, meld_fuse, meld_table, meld_text
 from emorec.cli.console import INCOMPLETE, OK, say
 
 REPORT_FILE = "meld_report.csv"
@@ -15,6 +16,8 @@ def add_commands(parser: argparse.ArgumentParser) -> None:
     """Add ``emorec meld ...``."""
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     _add_prepare(commands)
+    for module in (meld_text, meld_audio, meld_face, meld_fuse, meld_table):
+        module.add_command(commands)
     _add_miniature(commands)
 
 
