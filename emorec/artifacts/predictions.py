@@ -307,12 +307,16 @@ def _classes(
 
 def _scores(path: Path, content: dict[str, np.ndarray]) -> np.ndarray:
     """Return (n, K) float64 probabilities."""
-    name = next((k for k in ("scores", "logits", "logits_both") if k in content), None)
-    if name is None:
+    names = [k for k in ("scores", "logits", "logits_both") if k in content]
+    # A network of one modality has logits of that one alone.
+    given = [k for k in content if k.startswith("logits_")]
+    names += given if len(given) == 1 else []
+    if not names:
         raise DataError(
             f"{path}: expected scores of classes (an array scores, logits or "
             f"logits_both), found {shorten(sorted(content))}."
         )
+    name = names[0]
     values = np.asarray(content[name], np.float64)
     if values.ndim != 2:
         raise DataError(
