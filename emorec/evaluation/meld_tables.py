@@ -249,7 +249,7 @@ def markdown(table: pd.DataFrame) -> str:
             for metric in METRICS
             if (rows[f"published_{metric}"].fillna("") != "").any()
         ]
-        words = [column.replace("_", " ") for column in columns]
+        words = [column.replace("_f1", " F1") for column in columns]
         head = ["published", "split", *words, "our run", *words]
         lines = [f"## {title}", "", _line(head), _line(["---"] * len(head))]
         for _, row in rows.iterrows():
