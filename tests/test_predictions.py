@@ -294,6 +294,10 @@ def test_files_of_audiovisual_clips_are_read(tmp_path):
     )
     np.testing.assert_array_equal(found.chosen, logits.argmax(axis=1))
     np.testing.assert_array_equal(found.groups, speakers)
+    one = replace(result, logits={("audio", ""): logits}, split="valid")
+    write_incomplete(one, folder, spec(RAVDESS), lambda _: None)
+    alone = read_predictions(tmp_path / "predictions_valid_ia_softhard.npz")
+    np.testing.assert_array_equal(alone.scores, found.scores)
     np.testing.assert_array_equal(found.true, true)
 
 

@@ -11,6 +11,13 @@ from matplotlib.figure import Figure
 from emorec.evaluation.figures import BLUE, GREY, ORANGE
 from emorec.evaluation.fusion_weights import columns
 
+_WORDS = {
+    "weighted_f1": "weighted F1",
+    "macro_f1": "macro F1",
+    "accuracy": "accuracy",
+    "nll": "negative log-likelihood (nats)",
+}
+
 
 def weights_figure(
     table: pd.DataFrame,
@@ -86,7 +93,7 @@ def _line(
             color=GREY,
         )
     axes.set_xlabel(f"weight of {models[0]} (the rest: {models[1]})")
-    axes.set_ylabel(criterion.replace("_", " "))
+    axes.set_ylabel(_WORDS[criterion])
     axes.set_title(title, fontsize=10)
     axes.grid(alpha=0.3)
     axes.legend(fontsize=8, loc="lower center")
@@ -126,7 +133,7 @@ def _triangle(
             va=place,
             fontsize=8,
         )
-    figure.colorbar(points, ax=axes, label=criterion.replace("_", " "), shrink=0.8)
+    figure.colorbar(points, ax=axes, label=_WORDS[criterion], shrink=0.8)
     axes.set_title(title, fontsize=10, pad=28)
     axes.legend(fontsize=8, loc="upper left")
     axes.margins(0.12)

@@ -52,7 +52,7 @@ TABLES: dict[str, tuple[str, tuple[str, ...], tuple[Published, ...]]] = {
         ("text",),
         (
             Published(
-                "fine-tuned RoBERTa", "test", "0.640", "0.617", "0.39", "roberta"
+                "fine-tuned RoBERTa", "test", "0.640", "0.617", "0.39", "^text_roberta"
             ),
             Published("embeddings + SVM", "test", "0.571", "0.572", "", "svm"),
             Published("embeddings + XGBoost", "test", "0.60", "0.58", "", "boost"),
@@ -68,16 +68,18 @@ TABLES: dict[str, tuple[str, tuple[str, ...], tuple[Published, ...]]] = {
         ("audio",),
         (
             Published(
-                "linear, original data", "test", "0.20-0.25", ours="linear.*_all"
+                "linear, original data", "test", "0.20-0.25", ours="linear_librosa_all"
             ),
-            Published("linear, down-sampled", "test", "0.22-0.28", ours="linear.*_joy"),
+            Published(
+                "linear, down-sampled", "test", "0.22-0.28", ours="linear_librosa_joy"
+            ),
             Published(
                 *("MLP, original data", "test", "0.27", "0.264", "0.14"),
-                ours="mlp.*_all",
+                ours="mlp_librosa_all",
             ),
             Published(
                 *("MLP, down-sampled", "test", "0.296", "0.29", "0.16"),
-                ours="mlp.*_joy",
+                ours="mlp_librosa_joy",
             ),
         ),
     ),
@@ -247,7 +249,7 @@ def markdown(table: pd.DataFrame) -> str:
             for metric in METRICS
             if (rows[f"published_{metric}"].fillna("") != "").any()
         ]
-        words = [column.replace("_", " ") for column in columns]
+        words = [column.replace("_f1", " F1") for column in columns]
         head = ["published", "split", *words, "our run", *words]
         lines = [f"## {title}", "", _line(head), _line(["---"] * len(head))]
         for _, row in rows.iterrows():
