@@ -62,6 +62,7 @@ _OPTIONS: dict[str, tuple[Any, str]] = {
     "precision": (str, "float32 or mixed_bfloat16"),
 }
 _SWITCHES = {
+    "adjust": "rare classes get more weight, as much as dev asks for",
     "causal": "tfidf, embeddings: --neighbours of the past alone",
     "tfidf_scores": "glove: the tfidf model's scores are features of an utterance",
     "fixed_words": "glove: word vectors are not trained further",

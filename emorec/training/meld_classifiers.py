@@ -9,10 +9,8 @@ from importlib.util import find_spec
 from typing import Any
 
 import numpy as np
-from scipy import sparse
 from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.exceptions import ConvergenceWarning
-from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import f1_score
 from sklearn.preprocessing import StandardScaler
@@ -20,22 +18,14 @@ from sklearn.svm import SVC
 
 from emorec.errors import MissingExtraError
 from emorec.evaluation.single_label import softmax
-from emorec.features.dialogue_context import ABSENT, neighbours
-from emorec.features.word_vectors import plain, words_of
 from emorec.progress import track
 
-TFIDF_C = (1.0, 3.0, 10.0)
-CHARACTER_WEIGHTS = (0.5, 1.0)
 EMBEDDING_C = (0.003, 0.01, 0.03, 0.1)
 SVM_C = (0.5, 1.0, 3.0, 10.0)
-NEIGHBOUR_C = (0.003, 0.01, 0.03, 0.1)
+TEMPERATURES = tuple(step / 10 for step in range(9))
 _ROUNDS = 200
-_CONTEXT_WEIGHT = 0.5
-# Of the folds that give training utterances scores of a model that has not seen them.
-FOLDS = 5
 # Of the search for the weights, per strength of the penalty.
 _STEPS = 80
-_FLOOR = 1e-6
 
 
 @dataclass(frozen=True)
@@ -66,57 +56,6 @@ def weighted_f1(true: np.ndarray, scores: np.ndarray) -> float:
     return float(
         f1_score(true, scores.argmax(axis=1), average="weighted", zero_division=0)
     )
-
-
-def tfidf_blocks(
-    texts: Sequence[str], before: Sequence[str] | None, learnt: np.ndarray
-) -> list[sparse.csr_matrix]:
-    """Return TF-IDF features of words and of characters, counted on train alone.
-
-    Parameters
-    ----------
-    texts : sequence of str
-        N utterances.
-    before : sequence of str, optional
-        The words before each of them; more columns, half as heavy.
-    learnt : (N,) bool
-        Utterances whose words and frequencies are known.
-
-    Returns
-    -------
-    list of (N, D) csr_matrix
-        Words and pairs of words; runs of 2 to 5 characters within words. Sublinear
-        frequencies, what stands in one utterance alone left out.
-    """
-
-    def block(texts: Sequence[str], **options: Any) -> sparse.csr_matrix:
-        counted = TfidfVectorizer(sublinear_tf=True, **options)
-        try:
-            counted.fit([texts[row] for row in np.flatnonzero(learnt)])
-        except ValueError:  # nothing stands twice
-            return sparse.csr_matrix((len(texts), 1))
-        return counted.transform(texts)
-
-    # Our own words: scikit-learn's drop the marks, which say much of emotions.
-    texts = [plain(text) for text in texts]
-    words = {
-        "tokenizer": words_of,
-        "token_pattern": None,
-        "lowercase": False,
-        "ngram_range": (1, 2),
-        "min_df": 2,
-    }
-    characters = {"analyzer": "char_wb", "ngram_range": (2, 5), "min_df": 3}
-    blocks = [block(texts, **words), block(texts, **characters)]
-    if before is not None:
-        blocks[0] = sparse.hstack([blocks[0], _CONTEXT_WEIGHT * block(before, **words)])
-    return [part.tocsr() for part in blocks]
-
-
-def join(blocks: Sequence[sparse.csr_matrix], weight: float) -> sparse.csr_matrix:
-    """Join words with characters, which have the `weight`."""
-    words, characters = blocks
-    return sparse.hstack([words, weight * characters]).tocsr() if weight else words
 
 
 def fit_logistic(
@@ -176,39 +115,46 @@ def choose(
     return Choice(settings, tried[best]["f1"], tried, scores)
 
 
+def adjust(
+    scores: np.ndarray, prior: np.ndarray, classes: np.ndarray, dev: np.ndarray
+) -> tuple[np.ndarray, float]:
+    """Give rare classes more weight, as much as the weighted F1 on dev asks for.
+
+    Menon et al. (2021), "Long-tail learning via logit adjustment", section 4.1:
+    probabilities over the classes' shares to the power of tau, here one of
+    `TEMPERATURES`; the smallest of equally good ones.
+
+    Parameters
+    ----------
+    scores : (N, K) float
+        Probabilities.
+    prior : (K,) float
+        Shares of the classes in training.
+    classes : (N,) int
+    dev : (N,) bool
+        Utterances that decide.
+
+    Returns
+    -------
+    (N, K) float64
+        Probabilities.
+    float
+        tau; 0 changes nothing.
+    """
+    # A class that nothing taught stays where it is.
+    weights = np.where(prior > 0, prior, 1.0)
+    tried = [scores / weights**tau for tau in TEMPERATURES]
+    f1 = [weighted_f1(classes[dev], shifted[dev]) for shifted in tried]
+    best = int(np.argmax(f1))
+    sums = tried[best].sum(axis=1, keepdims=True)
+    return tried[best] / np.where(sums > 0, sums, 1), TEMPERATURES[best]
+
+
 def spread(scores: np.ndarray, known: np.ndarray, width: int) -> np.ndarray:
     """Put columns of the known classes into (n, width); others are 0."""
     result = np.zeros((len(scores), width))
     result[:, known] = scores
     return result
-
-
-def classify_tfidf(
-    blocks: Sequence[sparse.csr_matrix],
-    classes: np.ndarray,
-    learnt: np.ndarray,
-    dev: np.ndarray,
-    width: int,
-) -> Choice:
-    """Choose C and the characters' weight of a logistic regression on TF-IDF.
-
-    Parameters
-    ----------
-    blocks : list of (N, D) csr_matrix
-        Of `tfidf_blocks`.
-    classes : (N,) int
-    learnt, dev : (N,) bool
-        Which utterances teach, and which decide.
-    width : int
-        K, the labels.
-    """
-    candidates = []
-    for weight in track(CHARACTER_WEIGHTS, "logistic regressions"):
-        features = join(blocks, weight)
-        for c, ask in fit_logistic(features[learnt], classes[learnt], TFIDF_C):
-            scores = spread(ask(features), np.unique(classes[learnt]), width)
-            candidates.append(({"C": c, "character_weight": weight}, scores))
-    return choose(candidates, classes, dev)
 
 
 def classify_embeddings(
@@ -226,7 +172,7 @@ def classify_embeddings(
     ----------
     features : (N, D) float
     classes, learnt, dev, width
-        See `classify_tfidf`.
+        See `emorec.training.meld_tfidf.classify_tfidf`.
     classifier : {"logistic", "svm", "boosting", "xgboost"}
         Logistic regression (C); support vectors with radial basis functions (C), whose
         scores are the softmax of the margins and no calibrated probabilities; gradient
@@ -309,84 +255,3 @@ _FITS = {
     "boosting": _fit_boosting,
     "xgboost": _fit_xgboost,
 }
-
-
-def dialogue_folds(dialogues: np.ndarray, learnt: np.ndarray, seed: int) -> np.ndarray:
-    """Return the fold of each utterance's dialogue, (N,) int; -1 where nothing teaches.
-
-    Dialogues stay whole, so that no utterance is judged by a model that its own
-    dialogue taught.
-    """
-    names = np.unique(dialogues[learnt])
-    order = np.random.default_rng(seed).permutation(len(names))
-    number = dict(zip(names[order], np.arange(len(names)) % FOLDS, strict=True))
-    return np.array([number.get(name, -1) for name in dialogues])
-
-
-def out_of_fold(
-    scores: np.ndarray,
-    fit: Callable[[np.ndarray], np.ndarray],
-    fold: np.ndarray,
-    learnt: np.ndarray,
-) -> np.ndarray:
-    """Replace the scores of utterances in dialogues that teach by unseen ones.
-
-    Parameters
-    ----------
-    scores : (N, K) float
-        Of a model that all of `learnt` taught.
-    fit : callable
-        Takes which utterances (N,) bool teach; returns scores (N, K).
-    fold : (N,) int
-        Of `dialogue_folds`.
-    learnt : (N,) bool
-    """
-    result = scores.copy()
-    for number in track(np.unique(fold[fold >= 0]), "folds"):
-        inside = fold == number
-        result[inside] = fit(learnt & ~inside)[inside]
-    return result
-
-
-def neighbour_features(
-    scores: np.ndarray,
-    dialogues: np.ndarray,
-    numbers: np.ndarray,
-    speakers: np.ndarray,
-    count: int,
-    causal: bool,
-) -> np.ndarray:
-    """Return the scores of utterances with those of their neighbours.
-
-    Returns
-    -------
-    (N, K * (1 + 2M)) float64
-        Log probabilities of the utterance; of each of M neighbours (`count` before,
-        and as many after unless `causal`), and again where it is of the same speaker;
-        0 where there is none.
-    """
-    logs = np.log(np.maximum(scores, _FLOOR))
-    # So that an absent neighbour, 0, says as little as an undecided one.
-    logs -= logs.mean(axis=1, keepdims=True)
-    offsets = [*range(-count, 0), *([] if causal else range(1, count + 1))]
-    found = neighbours(dialogues, numbers, offsets)
-    parts = [logs]
-    for rows in found.T:
-        there = logs[rows] * (rows != ABSENT)[:, None]
-        same = (speakers[rows] == speakers)[:, None]
-        parts += [there, there * same]
-    return np.concatenate(parts, axis=1)
-
-
-def classify_neighbours(
-    features: np.ndarray,
-    classes: np.ndarray,
-    learnt: np.ndarray,
-    dev: np.ndarray,
-    width: int,
-) -> Choice:
-    """Choose C of the second logistic regression; arguments as `classify_tfidf`."""
-    known = np.unique(classes[learnt])
-    fitted = fit_logistic(features[learnt], classes[learnt], NEIGHBOUR_C)
-    candidates = [({"C": c}, spread(ask(features), known, width)) for c, ask in fitted]
-    return choose(candidates, classes, dev)

@@ -37,6 +37,9 @@ class TextConfig:
         scores of so many utterances on either side.
     causal : bool
         `neighbours` of the past alone. (Of ``glove`` see `dialogue`.)
+    adjust : bool
+        Rare classes get more weight, as dev asks for:
+        `emorec.training.meld_classifiers.adjust`.
     classifier : str
         embeddings: one of `CLASSIFIERS`.
     embeddings, program : str
@@ -72,6 +75,7 @@ class TextConfig:
     context: int = 0
     neighbours: int = 0
     causal: bool = False
+    adjust: bool = False
     classifier: str = "logistic"
     embeddings: str = ""
     program: str = "auto"
@@ -166,6 +170,7 @@ class TextConfig:
             parts += ["causal"] * self.causal
         if self.speaker_names:
             parts.append("speakers")
+        parts += ["adjusted"] * self.adjust
         if self.neutral != "all":
             parts.append(f"neutral-{self.neutral}")
         return "_".join(parts)

@@ -19,6 +19,7 @@ from emorec.features.dialogue_context import previous_texts, with_previous
 from emorec.features.sentence_embeddings import embeddings_of
 from emorec.files import fingerprint
 from emorec.training import meld_classifiers as classifiers
+from emorec.training import meld_neighbours, meld_tfidf
 from emorec.training.meld_config import TextConfig
 from emorec.training.meld_data import JUDGED, TextData
 
@@ -120,6 +121,12 @@ def _answer(
     counts = ", ".join(f"{s} {int(data.split(s).sum()):,}" for s in JUDGED)
     say(f"Learning from {int(data.learnt.sum()):,} utterances of train; {counts}.")
     scores, spec, found = _SYSTEMS[config.model](config, data, settings, run, say)
+    if config.adjust:
+        scores, tau = classifiers.adjust(
+            scores, data.prior, corpus.classes, data.split("dev")
+        )
+        found["tau"] = tau
+        say(f"Adjusted to the classes' shares with tau {tau:g}.")
     scores = data.answers(scores)
     parts = []
     for split in JUDGED:
@@ -173,12 +180,12 @@ def tfidf_scores(
             corpus.utterances, corpus.dialogues, corpus.numbers, config.context
         )
     width = len(corpus.schema)
-    blocks = classifiers.tfidf_blocks(corpus.utterances, before, data.learnt)
-    choice = classifiers.classify_tfidf(
+    blocks = meld_tfidf.tfidf_blocks(corpus.utterances, before, data.learnt)
+    choice = meld_tfidf.classify_tfidf(
         blocks, corpus.classes, data.learnt, data.split("dev"), width
     )
     found = _tell(choice, "TF-IDF", say)
-    features = classifiers.join(blocks, choice.settings["character_weight"])
+    features = meld_tfidf.join(blocks, choice.settings["character_weight"])
     scores = choice.scores
     if unseen:
         scores = _unseen(data, features, choice, config.seed)
@@ -196,8 +203,8 @@ def _unseen(
         (_, ask), *_ = classifiers.fit_logistic(features[taught], classes[taught], c)
         return classifiers.spread(ask(features), np.unique(classes[taught]), width)
 
-    fold = classifiers.dialogue_folds(data.corpus.dialogues, data.learnt, seed)
-    return classifiers.out_of_fold(choice.scores, fit, fold, data.learnt)
+    fold = meld_neighbours.dialogue_folds(data.corpus.dialogues, data.learnt, seed)
+    return meld_neighbours.out_of_fold(choice.scores, fit, fold, data.learnt)
 
 
 def _with_neighbours(
@@ -205,7 +212,7 @@ def _with_neighbours(
 ) -> np.ndarray:
     """Return the second stage's probabilities; `scores` are out of fold."""
     corpus = data.corpus
-    features = classifiers.neighbour_features(
+    features = meld_neighbours.neighbour_features(
         data.answers(scores),
         corpus.dialogues,
         corpus.numbers,
@@ -213,7 +220,7 @@ def _with_neighbours(
         config.neighbours,
         config.causal,
     )
-    choice = classifiers.classify_neighbours(
+    choice = meld_neighbours.classify_neighbours(
         features, corpus.classes, data.learnt, data.split("dev"), len(corpus.schema)
     )
     found["neighbours"] = _tell(choice, "with neighbours", say)
