@@ -99,22 +99,21 @@ def test_the_network_has_the_published_size_and_padding_changes_nothing():
     random = np.random.default_rng(0)
     outputs = {}
     for pool in ("last", "mean"):
-        model = landmark_lstm(pool=pool)
+        model = landmark_lstm(pool=pool, jit_compile=False)
         assert model.count_params() == 667_399
         assert model.get_layer("over_time").output.shape[-1] == 256
         model.set_weights([random.normal(0, 0.1, w.shape) for w in model.get_weights()])
         x = random.normal(size=(2, 5, 136)).astype(np.float32)
         mask = np.array([[1, 1, 1, 0, 0], [1, 1, 1, 1, 1]], bool)
-        known = model.predict_on_batch({"features": x, "mask": mask})
+        known = np.asarray(model({"features": x, "mask": mask}))
         padded = np.pad(x, ((0, 0), (0, 4), (0, 0)), constant_values=9.0)
         padded[0, 3:] = -50
-        found = model.predict_on_batch(
-            {"features": padded, "mask": np.pad(mask, ((0, 0), (0, 4)))}
-        )
+        longer = np.pad(mask, ((0, 0), (0, 4)))
+        found = np.asarray(model({"features": padded, "mask": longer}))
         np.testing.assert_allclose(found, known, atol=1e-5)
         # Alone and unpadded it is the same, too.
         alone = {"features": x[:1, :3], "mask": mask[:1, :3]}
-        np.testing.assert_allclose(model.predict_on_batch(alone), known[:1], atol=1e-5)
+        np.testing.assert_allclose(np.asarray(model(alone)), known[:1], atol=1e-5)
         outputs[pool] = known
     assert not np.allclose(outputs["last"], outputs["mean"], atol=1e-2)
 
@@ -124,13 +123,13 @@ def test_of_the_last_step_the_backward_half_saw_that_step_only():
 
     from emorec.models.landmark_lstm import landmark_lstm
 
-    model = landmark_lstm()
+    model = landmark_lstm(jit_compile=False)
     last = keras.Model(model.inputs, model.get_layer("over_time").output)
     inner = keras.Model(model.inputs, model.get_layer("dropout").output)
     x = np.random.default_rng(0).normal(size=(1, 6, 136)).astype(np.float32)
     mask = np.ones((1, 6), bool)
-    found = last.predict_on_batch({"features": x, "mask": mask})[0]
-    between = inner.predict_on_batch({"features": x, "mask": mask})[0]
+    found = np.asarray(last({"features": x, "mask": mask}))[0]
+    between = np.asarray(inner({"features": x, "mask": mask}))[0]
     second = model.get_layer("bidirectional_2")
     one_step = np.asarray(second.backward_layer(between[None, 5:]))[0, -1]
     np.testing.assert_allclose(found[128:], one_step, atol=1e-5)

@@ -82,6 +82,13 @@ def sound_vectors(
     """
     if kind not in SOUNDS:
         raise SpecError(f"Features '{kind}': expected one of {', '.join(SOUNDS)}.")
+    media = corpus.media("audio")
+    if not any(media):
+        raise DataError(
+            f"{corpus.folder}: holds neither sounds nor videos. Expected files like "
+            "audio/train/dia0_utt0.wav, or the videos of MELD.Raw where it puts them; "
+            "or give vectors of your own as .npz files."
+        )
     names, of_files = {
         "librosa": (librosa_means.NAMES, librosa_means.means_of_files),
         "logmel": (pooled_mel.NAMES, pooled_mel.pooled_of_files),
@@ -94,7 +101,7 @@ def sound_vectors(
     found = kept(
         corpus.dataset,
         corpus.ids,
-        corpus.media("audio"),
+        media,
         hear,
         Path(cache) / kind,
         (kind,),
