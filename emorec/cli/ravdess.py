@@ -4,8 +4,13 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+from emorec.cli import ravdess_miniature as miniature
 from emorec.cli.console import INCOMPLETE, OK, say
+
+if TYPE_CHECKING:
+    from emorec.corpora.av_clips import AvClips
 
 OUTPUT = "models/ravdess"
 _PRINTED = 5
@@ -36,16 +41,20 @@ def add_commands(parser: argparse.ArgumentParser) -> None:
         help="faces and sound of clips as the fusion takes them; resumes",
         description="Cut 15 faces and 3.6 s of sound out of each clip of RAVDESS, or "
         "of own clips listed in a CSV (video, audio, label, speaker, split), in "
-        "parallel. Clips that are finished are not repeated. Exits with 3 when "
-        "something could not be made.",
+        "parallel. Without clips, make a miniature of synthetic actors. Clips that are "
+        "finished are not repeated. Exits with 3 when something could not be made.",
     )
     prepare_parser.add_argument(
         "clips",
         metavar="DIR|CSV",
-        help="folder with Actor_01 to 24, or a list of clips",
+        nargs="?",
+        help="folder with Actor_01 to 24, or a list of clips (default: a miniature)",
     )
+    miniature.add_option(prepare_parser)
     prepare_parser.add_argument(
-        "--output", required=True, metavar="DIR", help="folder of the results"
+        "--output",
+        metavar="DIR",
+        help="folder of the results (of the miniature: ravdess_miniature/prepared)",
     )
     prepare_parser.add_argument(
         "--labels",
@@ -80,6 +89,12 @@ def add_commands(parser: argparse.ArgumentParser) -> None:
         help="smallest face to look for; larger is faster (RAVDESS: 120)",
     )
     prepare_parser.add_argument(
+        "--whole_frames",
+        action="store_true",
+        help="the clips show the face alone: take each frame as the face, and look for "
+        "none (as for the miniature)",
+    )
+    prepare_parser.add_argument(
         "--literal",
         action="store_true",
         help="as the published program: the first 3.6 s of long videos, blue first",
@@ -91,9 +106,11 @@ def add_commands(parser: argparse.ArgumentParser) -> None:
         help="train a fusion on prepared clips and evaluate it",
         description="Train a network on what prepare wrote, and evaluate it on the "
         "test clips with both modalities and with each alone. An interrupted training "
-        "goes on; a finished one is not repeated. Defaults are the published settings.",
+        "goes on; a finished one is not repeated. Defaults are the published settings; "
+        "without data, a miniature of synthetic actors is made, with short ones.",
     )
     _add_data(train_parser)
+    miniature.add_option(train_parser)
     train_parser.add_argument("--name", default="", help="of the run")
     for name, (kind, text) in _OPTIONS.items():
         train_parser.add_argument(
@@ -152,7 +169,10 @@ def add_commands(parser: argparse.ArgumentParser) -> None:
 
 def _add_data(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "folder", metavar="DIR", help="what prepare wrote, or its annotations.txt"
+        "folder",
+        metavar="DIR",
+        nargs="?",
+        help="what prepare wrote, or its annotations.txt (default: a miniature)",
     )
     parser.add_argument(
         "--labels", metavar="A,B,...", help="classes in their order (RAVDESS' eight)"
@@ -162,7 +182,8 @@ def _add_data(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def _read(arguments: argparse.Namespace):
+def _read(arguments: argparse.Namespace, clips_each: int | None = None):
+    """Return prepared clips, and whether they are the miniature."""
     from emorec.labels import RAVDESS, LabelSchema
     from emorec.training.av_data import read_prepared
 
@@ -170,7 +191,8 @@ def _read(arguments: argparse.Namespace):
     if arguments.labels:
         names = tuple(arguments.labels.split(","))
         schema = LabelSchema("own", names, "single")
-    return read_prepared(arguments.folder, schema, say)
+    folder = arguments.folder or miniature.prepare(clips_each)
+    return miniature.named(read_prepared(folder, schema, say), folder)
 
 
 def train(arguments: argparse.Namespace) -> int:
@@ -181,13 +203,18 @@ def train(arguments: argparse.Namespace) -> int:
     given |= {"freeze_frames": arguments.freeze_frames}
     if "lr_steps" in arguments:
         given["lr_steps"] = tuple(arguments.lr_steps)
+    if arguments.folder is None:
+        given = miniature.with_preset(given)
+    else:
+        miniature.refuse_option(arguments)
     config = AvConfig(**given)
-    data = _read(arguments)
+    data, drawn = _read(arguments, arguments.clips_each)
     from emorec.artifacts.runs import RunFolder
     from emorec.training import audiovisual, av_scores
 
     name = arguments.name or (
         f"{config.fusion}_{config.mask}_{config.num_heads}_seed_{config.manual_seed}"
+        + ("_miniature" if drawn else "")
     )
     folder = RunFolder(Path(arguments.output), name)
     model, spec, data = audiovisual.run(config, data, folder, say)
@@ -205,7 +232,7 @@ def test(arguments: argparse.Namespace) -> int:
     spec = folder.read_spec()
     settings = dict((folder.record() or {})["settings"])
     identity = settings.pop("data", None)
-    data = _read(arguments)
+    data, _ = _read(arguments)
     model, data = audiovisual.load(folder, settings, data, say)
     if identity not in (None, data.identity()):
         digest = data.identity()["clips"][:8]
@@ -217,33 +244,22 @@ def test(arguments: argparse.Namespace) -> int:
 
 def prepare(arguments: argparse.Namespace) -> int:
     """Prepare clips; return INCOMPLETE when something could not be made."""
-    from emorec.corpora.av_table import read_table
-    from emorec.corpora.ravdess import read_ravdess
-    from emorec.errors import SpecError
     from emorec.features.av_clips import AvSettings
-    from emorec.labels import RAVDESS
     from emorec.training.av_preparation import prepare as prepare_clips
 
-    names = ("detect_every", "confidence", "min_face", "literal")
-    settings = AvSettings(**{name: getattr(arguments, name) for name in names})
-    source = Path(arguments.clips)
-    if source.suffix.lower() == ".csv":
-        if arguments.fold:
-            raise SpecError(
-                "--fold is of RAVDESS; a CSV says each clip's split itself."
-            )
-        labels = arguments.labels.split(",") if arguments.labels else RAVDESS
-        clips = read_table(source, labels)
-    else:
-        if arguments.labels:
-            raise SpecError("--labels are of a CSV; RAVDESS has its own.")
-        clips = read_ravdess(source, arguments.fold)
+    clips = _clips(arguments)
+    names = ("detect_every", "confidence", "min_face", "literal", "whole_frames")
+    chosen = {name: getattr(arguments, name) for name in names}
+    if arguments.clips is None:
+        chosen["whole_frames"] = True
+    settings = AvSettings(**chosen)
+    output = arguments.output or miniature.PREPARED
     say(f"DATA: {clips.dataset}, {len(clips):,} clips")
     for line in clips.described():
         say(f"  {line}")
     for (left_out, reason), rows in clips.report.groupby(["left_out", "reason"]):
         say(f"  {len(rows):,} {'left out' if left_out else 'kept'}: {reason}")
-    done = prepare_clips(clips, arguments.output, arguments.workers, settings)
+    done = prepare_clips(clips, output, arguments.workers, settings)
     for clip, modality, reason in done.failures[:_PRINTED]:
         say(f"not made: {clip}, {modality}: {reason}")
     if len(done.failures) > _PRINTED:
@@ -259,8 +275,35 @@ def prepare(arguments: argparse.Namespace) -> int:
             f"{done.faces_per_second:.1f} faces a second; a second of one process: "
             f"{rates}."
         )
-    say(f"Written to {arguments.output}: annotations.txt, clips.csv, failures.csv")
+    say(f"Written to {output}: annotations.txt, clips.csv, failures.csv")
     return INCOMPLETE if done.failures else OK
+
+
+def _clips(arguments: argparse.Namespace) -> AvClips:
+    """Read RAVDESS, own clips, or the miniature where none are named."""
+    from emorec.corpora.av_table import read_table
+    from emorec.corpora.ravdess import read_ravdess
+    from emorec.errors import SpecError
+    from emorec.labels import RAVDESS
+
+    if arguments.clips is None:
+        if arguments.labels:
+            raise SpecError("--labels are of a CSV: name it.")
+        return miniature.read(arguments.clips_each, arguments.fold)
+    miniature.refuse_option(arguments)
+    if not arguments.output:
+        raise SpecError("--output DIR is missing: the folder of the results.")
+    source = Path(arguments.clips)
+    if source.suffix.lower() == ".csv":
+        if arguments.fold:
+            raise SpecError(
+                "--fold is of RAVDESS; a CSV says each clip's split itself."
+            )
+        labels = arguments.labels.split(",") if arguments.labels else RAVDESS
+        return read_table(source, labels)
+    if arguments.labels:
+        raise SpecError("--labels are of a CSV; RAVDESS has its own.")
+    return read_ravdess(source, arguments.fold)
 
 
 def import_checkpoint(arguments: argparse.Namespace) -> int:

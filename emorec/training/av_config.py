@@ -86,3 +86,12 @@ class AvConfig:
     def rate(self) -> float:
         """Keras' rate for the same steps."""
         return self.learning_rate * (1 - self.dampening)
+
+
+# For two cores: what is trained on where no data are named.
+MINIATURE = {
+    "freeze_frames": True,
+    "n_epochs": 30,
+    "learning_rate": 0.1,
+    "lr_steps": (20,),
+}
