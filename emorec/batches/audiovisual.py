@@ -61,9 +61,14 @@ class AvArrays:
             )
 
     @property
+    def has_faces(self) -> bool:
+        """Whether `video` is files of faces, not features."""
+        return not isinstance(self.video, np.ndarray)
+
+    @property
     def shapes(self) -> dict[str, tuple[int, ...]]:
         """Shape of each modality of one clip, as batches have it."""
-        if isinstance(self.video, np.ndarray):
+        if not self.has_faces:
             video = self.video.shape[1:]
         else:
             video = (self.size[0], self.size[1], self.size[1], 3)
@@ -115,6 +120,8 @@ class AvPipeline:
         What stands for a modality that a clip lacks; by default as the mask has it.
     modalities : sequence of str
         Those that are there; the others are missing for every clip.
+    inputs : sequence of str
+        Those that the network takes.
 
     Attributes
     ----------
@@ -135,6 +142,7 @@ class AvPipeline:
         mask: str = "nodropout",
         fill: str | None = None,
         modalities: Sequence[str] = (AUDIO, VIDEO),
+        inputs: Sequence[str] = (AUDIO, VIDEO),
     ) -> None:
         if mask not in MASKS:
             raise SpecError(f"--mask {mask}: expected one of {', '.join(MASKS)}.")
@@ -143,7 +151,7 @@ class AvPipeline:
         self.seed, self.shuffle, self.augment = seed, shuffle, augment
         self.mask, self.fill = mask, fill or FILL_OF[mask]
         self.present = {
-            name: there & (name in modalities) for name, there in arrays.present.items()
+            name: arrays.present[name] & (name in modalities) for name in inputs
         }
         self.epoch, self.failure = 0, None
 
@@ -154,7 +162,8 @@ class AvPipeline:
     @property
     def shapes(self) -> tuple[dict[str, tuple[int, ...]], tuple[int, ...]]:
         """Shape of the inputs by name, and of a target."""
-        return self.arrays.shapes, self.arrays.targets.shape[1:]
+        inputs = {name: self.arrays.shapes[name] for name in self.present}
+        return inputs, self.arrays.targets.shape[1:]
 
     def batch(
         self, epoch: int, number: int
@@ -169,10 +178,11 @@ class AvPipeline:
         random = np.random.default_rng((*key, number))
         present = {name: there[chosen] for name, there in self.present.items()}
         try:
-            inputs = {
-                AUDIO: self.arrays.audio[chosen].astype(np.float32),
-                VIDEO: self._video(chosen, present[VIDEO], random),
-            }
+            inputs = {}
+            if AUDIO in present:
+                inputs[AUDIO] = self.arrays.audio[chosen].astype(np.float32)
+            if VIDEO in present:
+                inputs[VIDEO] = self._video(chosen, present[VIDEO], random)
         except DataError as error:
             # Inside of TensorFlow's graph its text would be buried.
             self.failure = error
@@ -184,7 +194,7 @@ class AvPipeline:
     def _video(
         self, chosen: np.ndarray, present: np.ndarray, random: np.random.Generator
     ) -> np.ndarray:
-        if isinstance(self.arrays.video, np.ndarray):
+        if not self.arrays.has_faces:
             return self.arrays.video[chosen].astype(np.float32)
         shape = self.arrays.shapes[VIDEO]
         result = np.zeros((len(chosen), *shape), np.float32)

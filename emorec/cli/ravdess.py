@@ -4,23 +4,20 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from emorec.cli import ravdess_miniature as miniature
 from emorec.cli.console import INCOMPLETE, OK, say
-
-if TYPE_CHECKING:
-    from emorec.corpora.av_clips import AvClips
+from emorec.errors import SpecError
 
 OUTPUT = "models/ravdess"
+COEFFICIENTS = 10
 _PRINTED = 5
 # Option -> type, help; those of `emorec.training.av_config.AvConfig`.
 _OPTIONS = {
-    "fusion": (str, "ia, it (intermediate attention, transformer) or lt (late)"),
     "num_heads": (int, "of attention"),
-    "mask": (str, "softhard, noise or nodropout: modality dropout in training"),
     "fill": (str, "zeros, noise or addnoise for what a clip lacks (as the mask)"),
     "pretrain_path": (str, "EfficientFace's checkpoint for the faces"),
+    "coefficients": (int, "MFCC of a step of sound"),
     "batch_size": (int, "clips per batch, before masks make copies"),
     "n_epochs": (int, "epochs; the best one on validation is kept"),
     "learning_rate": (float, "of PyTorch's SGD"),
@@ -48,13 +45,13 @@ def add_commands(parser: argparse.ArgumentParser) -> None:
         "clips",
         metavar="DIR|CSV",
         nargs="?",
-        help="folder with Actor_01 to 24, or a list of clips (default: a miniature)",
+        help="folder with Actor_01 to 24, or a list of clips (a miniature)",
     )
     miniature.add_option(prepare_parser)
     prepare_parser.add_argument(
         "--output",
         metavar="DIR",
-        help="folder of the results (of the miniature: ravdess_miniature/prepared)",
+        help=f"folder of the results (of the miniature: {miniature.PREPARED})",
     )
     prepare_parser.add_argument(
         "--labels",
@@ -92,7 +89,7 @@ def add_commands(parser: argparse.ArgumentParser) -> None:
         "--whole_frames",
         action="store_true",
         help="the clips show the face alone: take each frame as the face, and look for "
-        "none (as for the miniature)",
+        "none (as of the miniature)",
     )
     prepare_parser.add_argument(
         "--literal",
@@ -107,11 +104,30 @@ def add_commands(parser: argparse.ArgumentParser) -> None:
         description="Train a network on what prepare wrote, and evaluate it on the "
         "test clips with both modalities and with each alone. An interrupted training "
         "goes on; a finished one is not repeated. Defaults are the published settings; "
-        "without data, a miniature of synthetic actors is made, with short ones.",
+        "without data, those of a miniature of synthetic actors, which is made.",
     )
     _add_data(train_parser)
     miniature.add_option(train_parser)
     train_parser.add_argument("--name", default="", help="of the run")
+    train_parser.add_argument(
+        "--fusion",
+        default="ia",
+        help="ia, it (intermediate attention, transformer), lt (late), or audio or "
+        "video alone; several with commas, or all for the three",
+    )
+    train_parser.add_argument(
+        "--mask",
+        default="",
+        help="softhard, noise or nodropout: modality dropout in training; several with "
+        "commas, or all",
+    )
+    train_parser.add_argument(
+        "--folds",
+        type=int,
+        metavar="N",
+        help="train and test N times, each speaker once in a test (RAVDESS has five "
+        "published folds)",
+    )
     for name, (kind, text) in _OPTIONS.items():
         train_parser.add_argument(
             f"--{name}", type=kind, default=argparse.SUPPRESS, help=text
@@ -129,6 +145,11 @@ def add_commands(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="compute the faces' features once and train what is behind them",
     )
+    train_parser.add_argument(
+        "--standardise",
+        action="store_true",
+        help="give each MFCC mean 0 and deviation 1 over the training clips",
+    )
     train_parser.set_defaults(run=train)
 
     test_parser = commands.add_parser(
@@ -140,6 +161,13 @@ def add_commands(parser: argparse.ArgumentParser) -> None:
     test_parser.add_argument("model", metavar="MODEL", help="a run by name")
     _add_data(test_parser)
     test_parser.add_argument("--split", choices=("valid", "test"), default="test")
+    test_parser.add_argument(
+        "--attention",
+        nargs="*",
+        metavar="CLIP",
+        help="write the attention maps, and draw them over time for these clips (the "
+        "first of each class)",
+    )
     test_parser.set_defaults(run=test)
 
     import_parser = commands.add_parser(
@@ -172,7 +200,7 @@ def _add_data(parser: argparse.ArgumentParser) -> None:
         "folder",
         metavar="DIR",
         nargs="?",
-        help="what prepare wrote, or its annotations.txt (default: a miniature)",
+        help="what prepare wrote, or its annotations.txt (a miniature)",
     )
     parser.add_argument(
         "--labels", metavar="A,B,...", help="classes in their order (RAVDESS' eight)"
@@ -182,8 +210,7 @@ def _add_data(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def _read(arguments: argparse.Namespace, clips_each: int | None = None):
-    """Return prepared clips, and whether they are the miniature."""
+def _read(arguments: argparse.Namespace, coefficients: int):
     from emorec.labels import RAVDESS, LabelSchema
     from emorec.training.av_data import read_prepared
 
@@ -191,36 +218,71 @@ def _read(arguments: argparse.Namespace, clips_each: int | None = None):
     if arguments.labels:
         names = tuple(arguments.labels.split(","))
         schema = LabelSchema("own", names, "single")
-    folder = arguments.folder or miniature.prepare(clips_each)
-    return miniature.named(read_prepared(folder, schema, say), folder)
+    if arguments.folder is None:
+        arguments.folder = miniature.prepare(arguments)
+    data = read_prepared(arguments.folder, schema, say, coefficients)
+    return miniature.named(data, arguments.folder)
 
 
 def train(arguments: argparse.Namespace) -> int:
-    """Train one network and evaluate it."""
+    """Train networks and evaluate them: one, or each fusion with each mask."""
     from emorec.training.av_config import AvConfig
 
     given = {k: v for k, v in vars(arguments).items() if k in _OPTIONS}
-    given |= {"freeze_frames": arguments.freeze_frames}
+    given |= {k: getattr(arguments, k) for k in ("freeze_frames", "standardise")}
     if "lr_steps" in arguments:
         given["lr_steps"] = tuple(arguments.lr_steps)
-    if arguments.folder is None:
-        given = miniature.with_preset(given)
-    else:
-        miniature.refuse_option(arguments)
-    config = AvConfig(**given)
-    data, drawn = _read(arguments, arguments.clips_each)
+    given = miniature.with_preset(arguments, given)
+    configs = [
+        AvConfig(fusion=fusion, mask=mask, **given)
+        for fusion, mask in _combinations(arguments.fusion, arguments.mask)
+    ]
+    if arguments.name and len(configs) > 1:
+        raise SpecError("--name is of one run; several have names of their settings.")
+    data = _read(arguments, configs[0].coefficients)
     from emorec.artifacts.runs import RunFolder
     from emorec.training import audiovisual, av_scores
+    from emorec.training.av_folds import FOLDS_SPLIT, run_folds
 
-    name = arguments.name or (
-        f"{config.fusion}_{config.mask}_{config.num_heads}_seed_{config.manual_seed}"
-        + ("_miniature" if drawn else "")
-    )
-    folder = RunFolder(Path(arguments.output), name)
-    model, spec, data = audiovisual.run(config, data, folder, say)
-    av_scores.evaluate(model, spec, data, folder, "test", say)
-    say(f"Written: {folder.folder}/*_{name}.*, incomplete.csv")
+    output, names = Path(arguments.output), []
+    for config in configs:
+        names.append(arguments.name or config.run_name + miniature.suffix(data))
+        if arguments.folds:
+            run_folds(config, data, output, names[-1], arguments.folds, say)
+            continue
+        folder = RunFolder(output, names[-1])
+        model, spec, taken = audiovisual.run(config, data, folder, say)
+        av_scores.evaluate(model, spec, taken, folder, "test", say)
+    if len(names) > 1:
+        _write_table(output, names, FOLDS_SPLIT if arguments.folds else "test")
+    say(f"Written: {output}/*_{names[-1]}.*, incomplete.csv")
     return OK
+
+
+def _combinations(fusions: str, masks: str) -> list[tuple[str, str]]:
+    from emorec.batches.modality_dropout import MASKS
+    from emorec.training.av_config import ALONE, FUSIONS
+
+    fusions = list(FUSIONS) if fusions == "all" else fusions.split(",")
+    masks = list(MASKS) if masks == "all" else (masks or "softhard").split(",")
+    found = []
+    for fusion in fusions:
+        # Of a single modality there is none to drop.
+        found += [(fusion, m) for m in (["nodropout"] if fusion in ALONE else masks)]
+    return found
+
+
+def _write_table(output: Path, names: list[str], split: str) -> None:
+    from emorec.artifacts.tables import write_table
+    from emorec.evaluation import figures
+    from emorec.evaluation.incomplete import table_figure, whole_table
+
+    table = whole_table(output, names, split)
+    path = output / f"table_{split}.csv"
+    write_table(path, table.round(4))
+    title = f"accuracy by what is given, {split}"
+    figures.save(table_figure(table, title), path.with_suffix(".png"))
+    say(f"\n{table.round(3).to_string(index=False)}\nWritten: {path} and .png")
 
 
 def test(arguments: argparse.Namespace) -> int:
@@ -232,34 +294,51 @@ def test(arguments: argparse.Namespace) -> int:
     spec = folder.read_spec()
     settings = dict((folder.record() or {})["settings"])
     identity = settings.pop("data", None)
-    data, _ = _read(arguments)
-    model, data = audiovisual.load(folder, settings, data, say)
+    data = _read(arguments, settings.get("coefficients", COEFFICIENTS))
+    model, taken = audiovisual.load(folder, settings, data, say)
     if identity not in (None, data.identity()):
         digest = data.identity()["clips"][:8]
         folder = RunFolder(folder.folder, f"{arguments.model}_on_{digest}")
-    av_scores.evaluate(model, spec, data, folder, arguments.split, say)
+    av_scores.evaluate(model, spec, taken, folder, arguments.split, say)
+    if arguments.attention is not None:
+        from emorec.training.av_attention import write_attention
+
+        write_attention(model, taken, arguments.split, arguments.attention, folder, say)
     say(f"Written: {folder.folder}/*_{folder.param_name}.*, incomplete.csv")
     return OK
 
 
 def prepare(arguments: argparse.Namespace) -> int:
     """Prepare clips; return INCOMPLETE when something could not be made."""
+    from emorec.corpora.av_table import read_table
+    from emorec.corpora.ravdess import read_ravdess
     from emorec.features.av_clips import AvSettings
+    from emorec.labels import RAVDESS
     from emorec.training.av_preparation import prepare as prepare_clips
 
-    clips = _clips(arguments)
     names = ("detect_every", "confidence", "min_face", "literal", "whole_frames")
-    chosen = {name: getattr(arguments, name) for name in names}
-    if arguments.clips is None:
-        chosen["whole_frames"] = True
-    settings = AvSettings(**chosen)
-    output = arguments.output or miniature.PREPARED
+    drawn = miniature.chosen(arguments)
+    settings = AvSettings(**{name: getattr(arguments, name) for name in names})
+    source = Path(arguments.clips or "")
+    if drawn:
+        clips = miniature.read(arguments)
+    elif source.suffix.lower() == ".csv":
+        if arguments.fold:
+            raise SpecError(
+                "--fold is of RAVDESS; a CSV says each clip's split itself."
+            )
+        labels = arguments.labels.split(",") if arguments.labels else RAVDESS
+        clips = read_table(source, labels)
+    else:
+        if arguments.labels:
+            raise SpecError("--labels are of a CSV; RAVDESS has its own.")
+        clips = read_ravdess(source, arguments.fold)
     say(f"DATA: {clips.dataset}, {len(clips):,} clips")
     for line in clips.described():
         say(f"  {line}")
     for (left_out, reason), rows in clips.report.groupby(["left_out", "reason"]):
         say(f"  {len(rows):,} {'left out' if left_out else 'kept'}: {reason}")
-    done = prepare_clips(clips, output, arguments.workers, settings)
+    done = prepare_clips(clips, arguments.output, arguments.workers, settings)
     for clip, modality, reason in done.failures[:_PRINTED]:
         say(f"not made: {clip}, {modality}: {reason}")
     if len(done.failures) > _PRINTED:
@@ -275,35 +354,8 @@ def prepare(arguments: argparse.Namespace) -> int:
             f"{done.faces_per_second:.1f} faces a second; a second of one process: "
             f"{rates}."
         )
-    say(f"Written to {output}: annotations.txt, clips.csv, failures.csv")
+    say(f"Written to {arguments.output}: annotations.txt, clips.csv, failures.csv")
     return INCOMPLETE if done.failures else OK
-
-
-def _clips(arguments: argparse.Namespace) -> AvClips:
-    """Read RAVDESS, own clips, or the miniature where none are named."""
-    from emorec.corpora.av_table import read_table
-    from emorec.corpora.ravdess import read_ravdess
-    from emorec.errors import SpecError
-    from emorec.labels import RAVDESS
-
-    if arguments.clips is None:
-        if arguments.labels:
-            raise SpecError("--labels are of a CSV: name it.")
-        return miniature.read(arguments.clips_each, arguments.fold)
-    miniature.refuse_option(arguments)
-    if not arguments.output:
-        raise SpecError("--output DIR is missing: the folder of the results.")
-    source = Path(arguments.clips)
-    if source.suffix.lower() == ".csv":
-        if arguments.fold:
-            raise SpecError(
-                "--fold is of RAVDESS; a CSV says each clip's split itself."
-            )
-        labels = arguments.labels.split(",") if arguments.labels else RAVDESS
-        return read_table(source, labels)
-    if arguments.labels:
-        raise SpecError("--labels are of a CSV; RAVDESS has its own.")
-    return read_ravdess(source, arguments.fold)
 
 
 def import_checkpoint(arguments: argparse.Namespace) -> int:

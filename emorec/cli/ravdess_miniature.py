@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from emorec.cli.console import say
+from emorec.errors import SpecError
 
 if TYPE_CHECKING:
     from emorec.corpora.av_clips import AvClips
@@ -29,21 +30,32 @@ def add_option(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def refuse_option(arguments: argparse.Namespace) -> None:
-    """Refuse --clips beside data.
+def chosen(arguments: argparse.Namespace) -> bool:
+    """Tell whether ``prepare`` is to make the miniature, and complete its options.
 
     Raises
     ------
     SpecError
-        When it is given.
+        For options that do not go together.
     """
-    from emorec.errors import SpecError
+    if arguments.clips is not None:
+        _refuse_size(arguments)
+        if not arguments.output:
+            raise SpecError("--output DIR is missing: the folder of the results.")
+        return False
+    if arguments.labels:
+        raise SpecError("--labels are of a CSV: name it.")
+    arguments.output = arguments.output or PREPARED
+    arguments.whole_frames = True
+    return True
 
-    if arguments.clips_each is not None:
-        raise SpecError("--clips is of the miniature: leave the data or --clips away.")
+
+def _refuse_size(arguments: argparse.Namespace) -> None:
+    if getattr(arguments, "clips_each", None) is not None:
+        raise SpecError("--clips is of the miniature: leave it or the data away.")
 
 
-def read(clips_each: int | None = None, fold: int | None = None) -> AvClips:
+def read(arguments: argparse.Namespace) -> AvClips:
     """Write the miniature where it is not there, and read it."""
     from emorec.corpora import av_miniature
     from emorec.corpora.ravdess import read_ravdess
@@ -53,26 +65,26 @@ def read(clips_each: int | None = None, fold: int | None = None) -> AvClips:
     require_soundfile()
     folder = Path(av_miniature.FOLDER)
     # One of another size serves, too.
-    count = clips_each or av_miniature.clips_in(folder) or av_miniature.CLIPS
-    if av_miniature.write_ravdess(folder, clips=count):
+    count = getattr(arguments, "clips_each", None) or av_miniature.clips_in(folder)
+    if av_miniature.write_ravdess(folder, clips=count or av_miniature.CLIPS):
         say(f"Made synthetic actors in {folder}, as no data are named.")
-    clips = read_ravdess(folder, fold)
+    clips = read_ravdess(folder, getattr(arguments, "fold", None))
     return replace(clips, dataset=av_miniature.DATASET)
 
 
-def prepare(clips_each: int | None = None) -> Path:
+def prepare(arguments: argparse.Namespace) -> Path:
     """Write and prepare the miniature where that is not done; return the folder."""
     from emorec.features.av_clips import AvSettings
     from emorec.training.av_preparation import prepare as prepare_clips
 
     settings = AvSettings(whole_frames=True)
-    done = prepare_clips(read(clips_each), PREPARED, settings=settings)
+    done = prepare_clips(read(arguments), PREPARED, settings=settings)
     for clip, modality, reason in done.failures:
         say(f"not made: {clip}, {modality}: {reason}")
     return Path(PREPARED)
 
 
-def named(data: AvData, folder: str | Path) -> tuple[AvData, bool]:
+def named(data: AvData, folder: str | Path) -> AvData:
     """Name data by what they are when they are the miniature, and say so."""
     from emorec.corpora.av_miniature import DATASET
     from emorec.files import read_json
@@ -80,21 +92,37 @@ def named(data: AvData, folder: str | Path) -> tuple[AvData, bool]:
 
     settings = Path(folder) / SETTINGS
     if not settings.is_file() or read_json(settings).get("dataset") != DATASET:
-        return data, False
+        return data
     say(_TOLD)
-    return replace(data, clips=replace(data.clips, dataset=DATASET)), True
+    return replace(data, clips=replace(data.clips, dataset=DATASET))
 
 
-def with_preset(given: dict[str, Any]) -> dict[str, Any]:
-    """Return the settings of a training on the miniature, and tell them."""
+def suffix(data: AvData) -> str:
+    """Return what the names of runs on the miniature end with."""
+    from emorec.corpora.av_miniature import DATASET
+
+    return "_miniature" if data.clips.dataset == DATASET else ""
+
+
+def with_preset(arguments: argparse.Namespace, given: dict[str, Any]) -> dict[str, Any]:
+    """Return the settings of a training; without data, those of the miniature.
+
+    Raises
+    ------
+    SpecError
+        When the size of the miniature is given beside data.
+    """
     from emorec.training.av_config import MINIATURE
 
-    settings = MINIATURE | {k: v for k, v in given.items() if k != "freeze_frames"}
+    if arguments.folder is not None:
+        _refuse_size(arguments)
+        return given
+    # A switch that was not given is False.
+    own = {name: value for name, value in given.items() if value is not False}
     words = []
     for name, value in MINIATURE.items():
-        if name in given and name != "freeze_frames":
-            continue
-        shown = " ".join(map(str, value)) if isinstance(value, tuple) else value
-        words.append(f"--{name}" if value is True else f"--{name} {shown}")
+        if name not in own:
+            shown = " ".join(map(str, value)) if isinstance(value, tuple) else value
+            words.append(f"--{name}" if value is True else f"--{name} {shown}")
     say(f"Settings for the miniature: {' '.join(words)}")
-    return settings
+    return MINIATURE | own

@@ -49,9 +49,7 @@ def folds_by_speaker(corpus: ActedSpeech, folds: int | None = None) -> np.ndarra
             f"{corpus.dataset}: {unnamed} of {len(corpus)} takes have no speaker, so "
             "they cannot be told apart by speakers. Use the corpus' own split."
         )
-    names, places, counts = np.unique(
-        corpus.speakers, return_inverse=True, return_counts=True
-    )
+    names, places = np.unique(corpus.speakers, return_inverse=True)
     if len(names) < 2:
         raise DataError(
             f"{corpus.dataset}: expected 2 speakers or more to leave one out, found "
@@ -67,9 +65,33 @@ def folds_by_speaker(corpus: ActedSpeech, folds: int | None = None) -> np.ndarra
             return np.searchsorted(present, fold_of)[places]
     if folds is None:
         folds = len(names) if len(names) <= FEW else _FOLDS
-    if not 2 <= folds <= len(names):
+    return share_speakers(corpus.speakers, folds)
+
+
+def share_speakers(speakers: np.ndarray, folds: int, least: int = 2) -> np.ndarray:
+    """Share speakers among folds of about equally many takes.
+
+    Parameters
+    ----------
+    speakers : (n,) text
+        Of each take.
+    folds : int
+        `least` to the number of speakers.
+
+    Returns
+    -------
+    (n,) int64
+        The fold of each take, from 0.
+
+    Raises
+    ------
+    SpecError
+        For a number of folds that cannot be.
+    """
+    names, places, counts = np.unique(speakers, return_inverse=True, return_counts=True)
+    if not least <= folds <= len(names):
         raise SpecError(
-            f"{folds} folds: expected 2 to {len(names)}, the number of speakers."
+            f"{folds} folds: expected {least} to {len(names)}, the number of speakers."
         )
     # Who says most is placed first, always in the fold that has least so far.
     fold_of, filled = np.zeros(len(names), np.int64), np.zeros(folds, np.int64)

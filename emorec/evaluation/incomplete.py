@@ -7,7 +7,7 @@ and with one modality replaced by zeros or noise.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -52,8 +52,8 @@ class IncompleteScores:
         1 normal, 2 strong, 0 unknown.
     logits : dict
         (given, fill) -> (n, K); given such as ``both``, ``audio``, ``video``.
-    constant : int
-        The most frequent class of the training clips.
+    constant : (n,) int
+        The most frequent class of the clips that the network learnt from.
     """
 
     schema: LabelSchema
@@ -64,7 +64,7 @@ class IncompleteScores:
     speakers: np.ndarray
     intensity: np.ndarray
     logits: Mapping[Condition, np.ndarray]
-    constant: int
+    constant: np.ndarray
 
     def __post_init__(self) -> None:
         expected = (len(self.ids), len(self.schema))
@@ -76,6 +76,33 @@ class IncompleteScores:
                 )
 
 
+def pooled(parts: Sequence[IncompleteScores], split: str) -> IncompleteScores:
+    """Return the scores of several networks' clips as one, under the name of a split.
+
+    Raises
+    ------
+    DataError
+        When a clip occurs twice.
+    """
+    first = parts[0]
+    ids = [name for part in parts for name in part.ids]
+    if len(set(ids)) < len(ids):
+        raise DataError(f"{first.dataset}: a clip is in two of the parts.")
+
+    def joined(name: str) -> np.ndarray:
+        return np.concatenate([getattr(part, name) for part in parts])
+
+    return IncompleteScores(
+        first.schema,
+        first.dataset,
+        split,
+        ids,
+        *(joined(name) for name in ("true", "speakers", "intensity")),
+        {key: np.concatenate([p.logits[key] for p in parts]) for key in first.logits},
+        joined("constant"),
+    )
+
+
 def rows(result: IncompleteScores, run: str) -> list[dict[str, Any]]:
     """Return a row per condition and one of the constant predictor.
 
@@ -85,7 +112,7 @@ def rows(result: IncompleteScores, run: str) -> list[dict[str, Any]]:
     table = []
     ranked = {name: np.argsort(-x, axis=1) for name, x in result.logits.items()}
     always = np.tile(np.arange(len(result.schema)), (len(result.ids), 1))
-    first = np.argsort(always != result.constant, axis=1, kind="stable")
+    first = np.argsort(always != result.constant[:, None], axis=1, kind="stable")
     ranked[("constant", "")] = first
     for (given, fill), order in ranked.items():
         chosen, true = order[:, 0], result.true
@@ -135,6 +162,52 @@ def summary(table: list[dict[str, Any]], run: str, dataset: str) -> str:
         f"{run} on {dataset}, {frame.split.iloc[0]} (low and high: 95 % interval over "
         f"{frame.speakers.iloc[0]} speakers):\n{shown.to_string(index=False)}"
     )
+
+
+def whole_table(folder: Path, runs: Sequence[str], split: str) -> pd.DataFrame:
+    """Return the accuracies of several runs, one a line, the conditions as columns.
+
+    Written before by `write_results`; ``constant`` is the last column.
+    """
+    table = pd.read_csv(folder / TABLE, keep_default_na=False, na_values=["nan"])
+    table = table[table["run"].isin(runs) & (table["split"] == split)]
+    table["condition"] = table["given"].str.cat(
+        [f" ({fill})" if fill else "" for fill in table["fill"]]
+    )
+    order = list(dict.fromkeys(table["condition"]))
+    order = [name for name in order if name != "constant"] + ["constant"]
+    # The data in a column, for one name may have been tested on several.
+    whole = table.pivot_table("accuracy", ["run", "data"], "condition")[order]
+    names = {name: place for place, name in enumerate(runs)}
+    return whole.reset_index().sort_values("run", key=lambda run: run.map(names))
+
+
+def table_figure(table: pd.DataFrame, title: str) -> Figure:
+    """Draw `whole_table` as a heat map with the numbers in it."""
+    conditions = [name for name in table if name not in ("run", "data")]
+    values = table[conditions].to_numpy(float)
+    size = (2.6 + 1.05 * len(conditions), 1.6 + 0.42 * len(table))
+    figure = Figure(figsize=size, layout="tight")
+    axes = figure.subplots()
+    axes.imshow(values, cmap="Blues", vmin=0, vmax=1, aspect="auto")
+    for line, row in enumerate(values):
+        for column, value in enumerate(row):
+            dark = np.isfinite(value) and value > 0.6
+            text = f"{value:.3f}" if np.isfinite(value) else ""
+            axes.text(
+                column,
+                line,
+                text,
+                ha="center",
+                va="center",
+                color="white" if dark else "black",
+                fontsize=9,
+            )
+    words = [name.replace(" (", "\n(") for name in conditions]
+    axes.set_xticks(range(len(conditions)), words, fontsize=9)
+    axes.set_yticks(range(len(table)), table["run"], fontsize=9)
+    axes.set_title(title, fontsize=10)
+    return figure
 
 
 def condition_figure(table: list[dict[str, Any]], title: str) -> Figure:

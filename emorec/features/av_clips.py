@@ -282,11 +282,13 @@ def fit(samples: np.ndarray, length: int = SAMPLES) -> np.ndarray:
     return np.pad(middle, (0, length - len(middle)))
 
 
-def sound_features(samples: np.ndarray) -> np.ndarray:
-    """Return the 10 MFCC (..., 10, 156) float32 of samples (..., 79380)."""
+def sound_features(
+    samples: np.ndarray, coefficients: int = mfcc.COEFFICIENTS
+) -> np.ndarray:
+    """Return MFCC (..., coefficients, 156) float32 of samples (..., 79380)."""
     if np.shape(samples)[-1:] != (SAMPLES,):
         raise DataError(
             f"samples of shape {np.shape(samples)}: expected {SAMPLES} of them, 3.6 s "
             "at 22,050 Hz; see fit."
         )
-    return mfcc.mfcc(samples)
+    return mfcc.mfcc(samples, coefficients=coefficients)

@@ -42,6 +42,7 @@ def audiovisual(
     frames: int = FRAMES,
     size: int = 224,
     initializer: str = "he_normal",
+    coefficients: int = COEFFICIENTS,
 ) -> keras.Model:
     """Build the whole network.
 
@@ -63,11 +64,13 @@ def audiovisual(
     initializer : str
         Of the kernels, as Keras names it. Where weights are loaded afterwards "zeros"
         starts sooner.
+    coefficients : int
+        C, MFCC of a step.
 
     Returns
     -------
     keras.Model
-        Inputs ``audio`` (B, T, 10) float: T steps, 13 or more, 156 in the paper, of 10
+        Inputs ``audio`` (B, T, C) float: T steps, 13 or more, 156 in the paper, of C
         MFCC; ``video`` (B, F, size, size, 3) float in [0, 1], channels last. Output:
         logits (B, K) float32. Its layers ``frames`` and ``fusion`` are networks, too.
         For 8 labels and any number of heads 1,854,766 trainable parameters (ia),
@@ -79,8 +82,10 @@ def audiovisual(
     SpecError
         For a fusion that is not there, or heads or a size that do not divide.
     """
-    ending = fusion_network(fusion, num_labels, num_heads, frames, initializer)
-    audio = keras.Input((None, COEFFICIENTS), name="audio")
+    ending = fusion_network(
+        fusion, num_labels, num_heads, frames, initializer, coefficients
+    )
+    audio = keras.Input((None, coefficients), name="audio")
     return _after_frames(
         ending, frames, size, initializer, {"audio": audio}, "audiovisual"
     )
@@ -92,20 +97,26 @@ def fusion_network(
     num_heads: int = 1,
     frames: int = FRAMES,
     initializer: str = "he_normal",
+    coefficients: int = COEFFICIENTS,
+    features: int = FEATURES,
 ) -> keras.Model:
     """Build the network behind the frame network.
 
-    Parameters and errors are those of `audiovisual`.
+    Parameters and errors are those of `audiovisual`, and:
+
+    coefficients, features : int
+        C and W, the widths of a step of audio and of a frame; for others than the
+        published ones no published weights fit.
 
     Returns
     -------
     keras.Model
-        Named "fusion". Inputs ``audio`` (B, T, 10) float and ``frames`` (B, F, 1024)
-        float, the features of each frame. Output: logits (B, K) float32.
+        Named "fusion". Inputs ``audio`` (B, T, C) float and ``frames`` (B, F, W) float,
+        the features of each frame. Output: logits (B, K) float32.
     """
     _check(fusion, num_heads)
-    audio = keras.Input((None, COEFFICIENTS), name="audio")
-    features = keras.Input((frames, FEATURES), name="frames")
+    audio = keras.Input((None, coefficients), name="audio")
+    features = keras.Input((frames, features), name="frames")
     voice = _voice_stage(audio, 1, initializer)
     face = _face_stage(features, 1, initializer)
     if fusion == "lt":
@@ -142,16 +153,20 @@ def fusion_network(
     return keras.Model({"audio": audio, "frames": features}, logits, name="fusion")
 
 
-def audio_network(num_labels: int = 8, initializer: str = "he_normal") -> keras.Model:
+def audio_network(
+    num_labels: int = 8,
+    initializer: str = "he_normal",
+    coefficients: int = COEFFICIENTS,
+) -> keras.Model:
     """Build the network of the voice alone.
 
     Returns
     -------
     keras.Model
-        Input ``audio`` (B, T, 10) float, T of 13 or more. Output: logits (B, K)
-        float32.
+        Input ``audio`` (B, T, C) float, T of 13 or more, C `coefficients`. Output:
+        logits (B, K) float32.
     """
-    audio = keras.Input((None, COEFFICIENTS), name="audio")
+    audio = keras.Input((None, coefficients), name="audio")
     x = _voice_stage(_voice_stage(audio, 1, initializer), 2, initializer)
     x = _classified(_mean_over_time(x, _VOICE), num_labels, f"{_VOICE}_{CLASSIFIER}")
     return keras.Model({"audio": audio}, x, name="audio_network")
@@ -177,17 +192,20 @@ def video_network(
 
 
 def features_network(
-    num_labels: int = 8, frames: int = FRAMES, initializer: str = "he_normal"
+    num_labels: int = 8,
+    frames: int = FRAMES,
+    initializer: str = "he_normal",
+    features: int = FEATURES,
 ) -> keras.Model:
     """Build the network of the face alone behind the frame network.
 
     Returns
     -------
     keras.Model
-        Input ``frames`` (B, F, 1024) float, the features of each frame. Output: logits
+        Input ``frames`` (B, F, W) float, W `features` of each frame. Output: logits
         (B, K) float32.
     """
-    features = keras.Input((frames, FEATURES), name="frames")
+    features = keras.Input((frames, features), name="frames")
     x = _face_stage(_face_stage(features, 1, initializer), 2, initializer)
     x = _classified(_mean_over_time(x, _FACE), num_labels, f"{_FACE}_{CLASSIFIER}")
     return keras.Model({"frames": features}, x, name="features_network")
@@ -199,7 +217,8 @@ def attention_maps(model: keras.Model) -> keras.Model:
     Parameters
     ----------
     model : keras.Model
-        Of `audiovisual` or `fusion_network`.
+        Of `audiovisual` or `fusion_network`, or the latter with inputs ``audio`` and
+        ``video``.
 
     Returns
     -------
@@ -225,7 +244,9 @@ def attention_maps(model: keras.Model) -> keras.Model:
     audio, video = (
         keras.Input(model.input[x].shape[1:], name=x) for x in ("audio", "video")
     )
-    features = _of_each(model.get_layer("frames"), video)
+    features = video
+    if len(video.shape) == 5:  # faces, not features of them
+        features = _of_each(model.get_layer("frames"), video)
     return keras.Model(
         {"audio": audio, "video": video}, maps({"audio": audio, "frames": features})
     )

@@ -22,7 +22,13 @@ from emorec.errors import DataError
 from emorec.files import digest, whole_file
 from emorec.training import backend
 from emorec.training.av_config import AvConfig
-from emorec.training.av_data import AvData, with_features
+from emorec.training.av_data import (
+    AvData,
+    standardised,
+    training_statistics,
+    with_features,
+)
+from emorec.training.av_networks import build, frame_network
 
 if TYPE_CHECKING:
     import keras
@@ -75,14 +81,16 @@ def run(
         name = backend.prepare(config.manual_seed, config.precision)
         record = folder.record()
         done = bool(record and record.get("status") == "complete")
-        if config.freeze_frames and not isinstance(data.arrays.video, np.ndarray):
-            cache = folder.folder / f"frames_{data.clips.dataset}.npy"
-            data = with_features(data, _frame_network(config, say), cache)
+        if done:
+            statistics = folder.read_spec().normalisation
+        else:
+            statistics = training_statistics(data, config.standardise)
+        data = _as_taken(config, data, statistics, folder, say)
         if done:
             say(f"{folder.param_name}: trained before.")
             model = backend.load_keras_model(model_path(folder))
             return model, folder.read_spec(), data
-        model, spec = _train(config, data, folder, settings, name, say)
+        model, spec = _train(config, data, statistics, folder, settings, name, say)
     return model, spec, data
 
 
@@ -96,12 +104,26 @@ def load(
     """
     # A frame network without weights of a file is drawn by the seed.
     backend.prepare(settings.get("manual_seed", 0))
-    if settings.get("freeze_frames"):
-        given = settings | {"lr_steps": tuple(settings["lr_steps"])}
-        network = _frame_network(AvConfig(**given), say)
-        cache = folder.folder / f"frames_{data.clips.dataset}.npy"
-        data = with_features(data, network, cache)
+    if "lr_steps" in settings:
+        config = AvConfig(**settings | {"lr_steps": tuple(settings["lr_steps"])})
+        statistics = folder.read_spec().normalisation
+        data = _as_taken(config, data, statistics, folder, say)
     return backend.load_keras_model(model_path(folder)), data
+
+
+def _as_taken(
+    config: AvConfig,
+    data: AvData,
+    statistics: dict[str, Any],
+    folder: RunFolder,
+    say: Say,
+) -> AvData:
+    """Return data as the network takes them."""
+    data = standardised(data, statistics)
+    if config.freeze_frames and data.arrays.has_faces and config.fusion != AUDIO:
+        cache = folder.folder / f"frames_{data.clips.dataset}.npy"
+        data = with_features(data, frame_network(config, say), cache)
+    return data
 
 
 def model_path(folder: RunFolder) -> Path:
@@ -109,46 +131,10 @@ def model_path(folder: RunFolder) -> Path:
     return folder.folder / f"model_{folder.param_name}.keras"
 
 
-def _frame_network(config: AvConfig, say: Say) -> keras.Model:
-    from emorec.models.efficientface import efficientface
-
-    network = efficientface()
-    if config.pretrain_path:
-        _initialise(network, config.pretrain_path, say)
-    return network
-
-
-def _initialise(model: keras.Model, path: str, say: Say) -> None:
-    from emorec.artifacts.weights import read_weights
-    from emorec.models.audiovisual_weights import load_frame_weights
-
-    say(f"{path}: {load_frame_weights(model, read_weights(path))}")
-
-
-def build(config: AvConfig, num_labels: int, say: Say) -> keras.Model:
-    """Build the network of a configuration; its inputs are ``audio`` and ``video``."""
-    import keras
-
-    from emorec.models.audiovisual import audiovisual, fusion_network
-
-    if config.freeze_frames:
-        fusion = fusion_network(config.fusion, num_labels, config.num_heads)
-        inputs = dict(zip((AUDIO, VIDEO), fusion.inputs, strict=True))
-        named = {
-            name: keras.Input(tensor.shape[1:], name=name)
-            for name, tensor in inputs.items()
-        }
-        outputs = fusion({"audio": named[AUDIO], "frames": named[VIDEO]})
-        return keras.Model(named, outputs)
-    model = audiovisual(config.fusion, num_labels, config.num_heads)
-    if config.pretrain_path:
-        _initialise(model, config.pretrain_path, say)
-    return model
-
-
 def _train(
     config: AvConfig,
     data: AvData,
+    statistics: dict[str, Any],
     folder: RunFolder,
     settings: dict[str, Any],
     backend_name: str,
@@ -158,24 +144,27 @@ def _train(
 
     accelerators = backend.devices()
     say(f"Training on {backend_name}, {', '.join(accelerators) or 'CPU'}.")
-    schema, arrays = data.clips.schema, data.arrays
-    model = build(config, len(schema), say)
-    rows = {split: data.rows(split) for split in ("train", "valid")}
+    arrays, inputs = data.arrays, config.inputs
+    model = build(config, data, say)
+    # A clip that has nothing a network takes says nothing.
+    there = np.any([arrays.present[name] for name in inputs], axis=0)
+    rows = {split: data.rows(split, there) for split in ("train", "valid")}
     counts = {split: len(numbers) for split, numbers in rows.items()}
     say(
         f"{model.count_params():,} parameters; {counts['train']:,} clips to learn "
         f"from, {counts['valid']:,} to validate on."
     )
-    width = arrays.shapes[VIDEO][-1]
+    held = {AUDIO: "MFCC at 22050 Hz", VIDEO: "faces, RGB"}
+    if not arrays.has_faces:
+        held[VIDEO] = _FEATURES
     spec = Spec(
-        schema=schema,
-        modalities=(
-            Modality(AUDIO, "MFCC at 22050 Hz", arrays.audio.shape[-1]),
-            Modality(VIDEO, _FEATURES if config.freeze_frames else "faces, RGB", width),
+        schema=data.clips.schema,
+        modalities=tuple(
+            Modality(name, held[name], arrays.shapes[name][-1]) for name in inputs
         ),
         max_steps=0,
         label_type="single",
-        normalisation={"kind": "audiovisual", "video": 1 / 255},
+        normalisation={"kind": "audiovisual", "faces": 1 / 255} | statistics,
         data={"dataset": data.clips.dataset, "backend": backend_name, **counts},
     )
     folder.write_record(settings, spec, status="training")
@@ -187,12 +176,17 @@ def _train(
             rows["train"],
             config.manual_seed,
             shuffle=True,
-            augment=not config.freeze_frames,
+            augment=arrays.has_faces,
             mask=config.mask,
             fill=config.fill or None,
+            inputs=inputs,
         ),
         "valid": AvPipeline(
-            arrays, config.batch_size, rows["valid"], fill=config.fill or None
+            arrays,
+            config.batch_size,
+            rows["valid"],
+            fill=config.fill or None,
+            inputs=inputs,
         ),
     }
     fitted = _fit(config, model, pipelines, folder, digest(settings), say)

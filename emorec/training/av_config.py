@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from emorec.batches.audiovisual import AUDIO, VIDEO
 from emorec.batches.modality_dropout import FILLS, MASKS
 from emorec.errors import SpecError
 from emorec.training.backend import JIT, PRECISIONS
 from emorec.training.settings import check_settings
 
 FUSIONS = ("ia", "it", "lt")
+# Networks of one modality, to compare with.
+ALONE = (AUDIO, VIDEO)
 
 
 @dataclass(frozen=True)
@@ -19,7 +22,8 @@ class AvConfig:
     Attributes
     ----------
     fusion, num_heads
-        See `emorec.models.audiovisual.audiovisual`.
+        See `emorec.models.audiovisual.audiovisual`; ``audio`` or ``video`` is the
+        network of that modality alone.
     mask : str
         See `emorec.batches.modality_dropout.drop_modalities`.
     fill : str
@@ -29,6 +33,11 @@ class AvConfig:
     freeze_frames : bool
         Compute the frames' features once and train what is behind them: for a CPU.
         Faces are not augmented then, and masks act on the features.
+    coefficients : int
+        MFCC of a step of audio.
+    standardise : bool
+        Give each MFCC mean 0 and deviation 1 over the training clips. Given features
+        of faces always are.
     batch_size, n_epochs : int
         Clips per batch, before masks make copies; the best epoch on validation is kept.
     learning_rate, momentum, dampening, weight_decay : float
@@ -45,6 +54,8 @@ class AvConfig:
     fill: str = ""
     pretrain_path: str = ""
     freeze_frames: bool = False
+    coefficients: int = 10
+    standardise: bool = False
     batch_size: int = 8
     n_epochs: int = 100
     learning_rate: float = 0.04
@@ -58,7 +69,7 @@ class AvConfig:
 
     def __post_init__(self) -> None:
         choices = {
-            "fusion": FUSIONS,
+            "fusion": (*FUSIONS, *ALONE),
             "mask": MASKS,
             "fill": ("", *FILLS),
             "jit": JIT,
@@ -66,6 +77,7 @@ class AvConfig:
         }
         ranges = {
             "num_heads": (1, 128),
+            "coefficients": (1, 128),
             "batch_size": (1, 65536),
             "n_epochs": (1, 100_000),
             "learning_rate": (1e-12, 1e3),
@@ -74,6 +86,11 @@ class AvConfig:
             "weight_decay": (0, 1),
         }
         check_settings(self, choices, ranges)
+        if self.fusion in ALONE and self.mask != "nodropout":
+            raise SpecError(
+                f"--fusion {self.fusion} --mask {self.mask}: a network of one modality "
+                "has none to lose; give --mask nodropout."
+            )
         if (
             list(self.lr_steps) != sorted(set(self.lr_steps))
             or min(self.lr_steps, default=1) < 1
@@ -81,6 +98,19 @@ class AvConfig:
             raise SpecError(
                 f"--lr_steps {list(self.lr_steps)}: expected epochs in rising order."
             )
+
+    @property
+    def inputs(self) -> tuple[str, ...]:
+        """The modalities that the network takes."""
+        return (self.fusion,) if self.fusion in ALONE else (AUDIO, VIDEO)
+
+    @property
+    def run_name(self) -> str:
+        """What a run is called that is given no name."""
+        parts = [self.fusion]
+        if self.fusion not in ALONE:
+            parts += [self.mask, str(self.num_heads)]
+        return "_".join([*parts, "seed", str(self.manual_seed)])
 
     @property
     def rate(self) -> float:

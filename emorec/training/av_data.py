@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -44,15 +44,16 @@ class AvData:
     clips: AvClips
     arrays: AvArrays
 
-    def rows(self, split: str) -> np.ndarray:
-        """Return the numbers of the clips of a split.
+    def rows(self, split: str, of: np.ndarray | None = None) -> np.ndarray:
+        """Return the numbers of the clips of a split, or of those `of` them, (n,) bool.
 
         Raises
         ------
         DataError
             When it has none.
         """
-        found = np.flatnonzero(self.clips.split == split)
+        chosen = self.clips.split == split
+        found = np.flatnonzero(chosen if of is None else chosen & of)
         if not len(found):
             raise DataError(f"{self.clips.dataset}: no clip in the split {split}.")
         return found
@@ -67,7 +68,10 @@ class AvData:
 
 
 def read_prepared(
-    folder: str | Path, schema: LabelSchema, say: Callable[[str], None]
+    folder: str | Path,
+    schema: LabelSchema,
+    say: Callable[[str], None],
+    coefficients: int = COEFFICIENTS,
 ) -> AvData:
     """Read what ``emorec ravdess prepare`` wrote, or a list of prepared clips.
 
@@ -79,11 +83,20 @@ def read_prepared(
         The classes.
     say : callable
         Receives lines for the user.
+    coefficients : int
+        MFCC of a step.
+
+    Returns
+    -------
+    AvData
+        With files of faces; or, where the list names .npy files of features (F, C) in
+        place of faces (F, S, S, 3), with these.
 
     Raises
     ------
     DataError
-        When there is no such list, or a sound cannot be read.
+        When there is no such list, a sound cannot be read, or features are of different
+        shapes or not finite.
     """
     folder = Path(folder)
     source = folder / TABLE if folder.is_dir() else folder
@@ -97,11 +110,12 @@ def read_prepared(
     for line in clips.described():
         say(f"  {line}")
     heard = [n for n, path in enumerate(clips.audio) if path is not None]
-    shape = sound_features(np.zeros(79_380, np.float32)).T.shape
+    silence = np.zeros(79_380, np.float32)
+    shape = sound_features(silence, coefficients).T.shape
     audio = np.zeros((len(clips), *shape), np.float32)
 
     def hear(number: int) -> np.ndarray:
-        return sound_features(read_sound(clips.audio[number])).T
+        return sound_features(read_sound(clips.audio[number]), coefficients).T
 
     with ThreadPoolExecutor(_THREADS) as threads:
         found = track(threads.map(hear, heard), "MFCC", len(heard))
@@ -112,8 +126,89 @@ def read_prepared(
         VIDEO: np.array([path is not None for path in clips.video], bool),
     }
     targets = np.eye(len(schema), dtype=np.float32)[clips.classes]
-    arrays = AvArrays(audio, clips.video, present, targets, (FRAMES, SIZE))
+    video = _given_features(clips.video)
+    if video is None:
+        video = clips.video
+    arrays = AvArrays(audio, video, present, targets, (FRAMES, SIZE))
     return AvData(clips, arrays)
+
+
+def _given_features(paths: Sequence[Path | None]) -> np.ndarray | None:
+    """Read features (n, F, C) that stand in the place of faces; None for faces."""
+    named = [(n, path) for n, path in enumerate(paths) if path is not None]
+    if not named or len(_features_of(named[0][1]).shape) == 4:
+        return None
+    first = _features_of(named[0][1])
+    result = np.zeros((len(paths), *first.shape), np.float32)
+    for number, path in named:
+        found = _features_of(path)
+        if found.shape != first.shape or found.ndim != 2:
+            raise DataError(
+                f"{path}: expected features of shape (frames, width) as in "
+                f"{named[0][1]}, {first.shape}; found {found.shape}."
+            )
+        if found.dtype.kind not in "fiu" or not np.isfinite(found).all():
+            raise DataError(f"{path}: expected finite numbers.")
+        result[number] = found
+    return result
+
+
+def _features_of(path: Path) -> np.ndarray:
+    try:
+        return np.load(path, mmap_mode="r", allow_pickle=False)
+    except (OSError, ValueError, EOFError) as error:
+        raise DataError(
+            f"{path}: cannot be read ({error}). Prepare the clip anew."
+        ) from error
+
+
+def training_statistics(data: AvData, audio: bool) -> dict[str, Any]:
+    """Return mean and deviation over the training clips, for `standardised`.
+
+    Parameters
+    ----------
+    data : AvData
+    audio : bool
+        Whether of the audio, too; given features of faces always have them.
+
+    Returns
+    -------
+    dict
+        Modality -> ``mean`` and ``deviation``, a list each, of the clips that have it.
+    """
+    arrays, result = data.arrays, {}
+    training = data.clips.split == "train"
+    wanted = {AUDIO: arrays.audio} if audio else {}
+    if not arrays.has_faces:
+        wanted[VIDEO] = arrays.video
+    for name, values in wanted.items():
+        chosen = values[training & arrays.present[name]].astype(np.float64)
+        if not len(chosen):
+            continue
+        mean, deviation = chosen.mean(axis=(0, 1)), chosen.std(axis=(0, 1))
+        # What does not vary tells nothing, and would be divided by nothing.
+        deviation[deviation < 1e-8] = 1
+        result[name] = {
+            "mean": mean.round(8).tolist(),
+            "deviation": deviation.round(8).tolist(),
+        }
+    return result
+
+
+def standardised(data: AvData, statistics: dict[str, Any]) -> AvData:
+    """Return data less a mean and over a deviation, for the modalities that have them.
+
+    Zeros, which stand for a modality that a clip lacks, are then its mean.
+    """
+    changed = {}
+    for name in (AUDIO, VIDEO):
+        if isinstance(statistics.get(name), dict):
+            mean, deviation = (
+                np.array(statistics[name][key], np.float32)
+                for key in ("mean", "deviation")
+            )
+            changed[name] = (getattr(data.arrays, name) - mean) / deviation
+    return replace(data, arrays=replace(data.arrays, **changed)) if changed else data
 
 
 def with_features(data: AvData, network: keras.Model, cache: Path) -> AvData:

@@ -41,10 +41,26 @@ def evaluate(
     Clips that truly lack a modality are asked with what they have in all conditions,
     the rest filled as the condition has it (with both: zeros).
     """
-    rows = data.rows(split)
+    result = scores(model, spec, data, split, seed)
+    write_results(result, folder, spec, say)
+    return result
+
+
+def scores(
+    model: keras.Model, spec: Spec, data: AvData, split: str, seed: int = 0
+) -> IncompleteScores:
+    """Return what `evaluate` writes.
+
+    A network of one modality is asked with that one, about the clips that have it.
+    """
     check_same(spec.schema, data.clips.schema, data.clips.dataset)
+    taken = [name for name in (AUDIO, VIDEO) if name in model.input]
+    conditions, there = CONDITIONS, None
+    if len(taken) == 1:
+        conditions, there = ((taken[0], ""),), data.arrays.present[taken[0]]
+    rows = data.rows(split, there)
     logits = {}
-    for given, fill in CONDITIONS:
+    for given, fill in conditions:
         modalities = (AUDIO, VIDEO) if given == BOTH else (given,)
         logits[given, fill] = score(
             model, data, rows, modalities, fill or "zeros", seed
@@ -52,7 +68,7 @@ def evaluate(
     clips = data.clips.only(rows)
     training = data.clips.classes[data.clips.split == "train"]
     counts = np.bincount(training, minlength=len(spec.schema))
-    result = IncompleteScores(
+    return IncompleteScores(
         spec.schema,
         clips.dataset,
         split,
@@ -61,10 +77,8 @@ def evaluate(
         clips.speakers,
         clips.intensity,
         logits,
-        int(counts.argmax()),
+        np.full(len(rows), counts.argmax()),
     )
-    write_results(result, folder, spec, say)
-    return result
 
 
 def score(
@@ -93,7 +107,13 @@ def score(
         Of noise.
     """
     served = AvPipeline(
-        data.arrays, BATCH, rows, seed, fill=fill, modalities=modalities
+        data.arrays,
+        BATCH,
+        rows,
+        seed,
+        fill=fill,
+        modalities=modalities,
+        inputs=[name for name in (AUDIO, VIDEO) if name in model.input],
     )
     parts = []
     for number in range(len(served)):

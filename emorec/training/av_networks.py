@@ -1,0 +1,89 @@
+"""The network that an audio-visual configuration asks for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from emorec.batches.audiovisual import AUDIO, VIDEO
+from emorec.training.av_config import AvConfig
+
+if TYPE_CHECKING:
+    import keras
+
+    from emorec.training.av_data import AvData
+
+Say = Callable[[str], None]
+# What networks call their inputs -> what batches do.
+_INPUTS = {"audio": AUDIO, "video": VIDEO, "frames": VIDEO}
+
+
+def build(config: AvConfig, data: AvData, say: Say) -> keras.Model:
+    """Build the network of a configuration.
+
+    Its inputs are ``audio`` and ``video``, or one of them for a network of one
+    modality. Where the data hold features of the faces there is no frame network.
+    """
+    from emorec.models import audiovisual as networks
+
+    labels, shapes = len(data.clips.schema), data.arrays.shapes
+    frames, *_, width = shapes[VIDEO]
+    coefficients = shapes[AUDIO][-1]
+    if config.fusion == AUDIO:
+        return networks.audio_network(labels, coefficients=coefficients)
+    if not data.arrays.has_faces:
+        if config.fusion == VIDEO:
+            network = networks.features_network(labels, frames, features=width)
+        else:
+            network = networks.fusion_network(
+                config.fusion,
+                labels,
+                config.num_heads,
+                frames,
+                coefficients=coefficients,
+                features=width,
+            )
+        return _as_batches_have_it(network)
+    size = shapes[VIDEO][1]
+    if config.fusion == VIDEO:
+        network = networks.video_network(labels, frames, size)
+    else:
+        network = networks.audiovisual(
+            config.fusion,
+            labels,
+            config.num_heads,
+            frames,
+            size,
+            coefficients=coefficients,
+        )
+    if config.pretrain_path:
+        _initialise(network, config.pretrain_path, say)
+    return network
+
+
+def frame_network(config: AvConfig, say: Say) -> keras.Model:
+    """Build the network of a face, with the weights of ``--pretrain_path`` if any."""
+    from emorec.models.efficientface import efficientface
+
+    network = efficientface()
+    if config.pretrain_path:
+        _initialise(network, config.pretrain_path, say)
+    return network
+
+
+def _initialise(model: keras.Model, path: str, say: Say) -> None:
+    from emorec.artifacts.weights import read_weights
+    from emorec.models.audiovisual_weights import load_frame_weights
+
+    say(f"{path}: {load_frame_weights(model, read_weights(path))}")
+
+
+def _as_batches_have_it(network: keras.Model) -> keras.Model:
+    import keras
+
+    given = {
+        name: keras.Input(tensor.shape[1:], name=_INPUTS[name])
+        for name, tensor in network.input.items()
+    }
+    inputs = {_INPUTS[name]: tensor for name, tensor in given.items()}
+    return keras.Model(inputs, network(given))
