@@ -114,7 +114,9 @@ def write_ravdess(folder: str | Path, seed: int = 0, clips: int = CLIPS) -> bool
         When PyAV is not installed.
     """
     if not 1 <= clips <= MOST:
-        raise SpecError(f"A miniature of {clips} clips of each actor: expected 1 to 32.")
+        raise SpecError(
+            f"A miniature of {clips} clips of each actor: expected 1 to 32."
+        )
     folder = Path(folder)
     mark = f"Synthesised by emorec; no people. seed {seed}, {clips} clips each\n"
     names = list(_plan(clips))

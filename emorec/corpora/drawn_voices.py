@@ -139,9 +139,7 @@ def blend(
 ) -> Prosody:
     """Return how an emotion is said: 0 is neutral, 1 full, and people vary."""
     full = PROSODY[emotion] if isinstance(emotion, str) else emotion
-    neutral, full, scatter = (
-        np.array(p) for p in (PROSODY["neutral"], full, _SCATTER)
-    )
+    neutral, full, scatter = (np.array(p) for p in (PROSODY["neutral"], full, _SCATTER))
     values = neutral + strength * (full - neutral) + scatter * random.normal(size=10)
     return Prosody(*np.maximum(values, _LEAST).tolist())
 
