@@ -28,8 +28,8 @@ from emorec.progress import track
 
 DATASET = "emorec RAVDESS miniature (synthetic)"
 FOLDER = "ravdess_miniature"
-CLIPS, MOST = 16, 32  # of each actor
-SIZE, FRAME_RATE = 96, 4
+CLIPS, MOST = 8, 32  # of each actor
+SIZE, FRAME_RATE = 96, Fraction(5, 2)
 SHORTEST, LONGEST = 3.7, 4.2  # seconds
 
 _MARK = "SYNTHETIC"
@@ -83,7 +83,7 @@ def write_ravdess(folder: str | Path, seed: int = 0, clips: int = CLIPS) -> bool
     """Write the miniature, with the files and names of RAVDESS.
 
     - ``Actor_NN/01-01-EE-II-SS-RR-NN.mp4``: 3.7 to 4.2 s; 96 x 96 pixels, all of them
-      the face, 4 frames a second; with the sound;
+      the face, 2.5 frames a second; with the sound;
     - ``Actor_NN/03-01-EE-II-SS-RR-NN.wav``: the same sound, 16 kHz, 16 bits, one
       channel.
 
@@ -237,7 +237,7 @@ class _Actor:
 
     def _film(self, emotion, strength, opening, random) -> list[np.ndarray]:
         """Draw the frames: the mouth speaks, eyes blink, the head sways."""
-        moments = np.arange(0, len(opening) / CONTROL, 1 / FRAME_RATE)
+        moments = np.arange(0, len(opening) / CONTROL, float(1 / FRAME_RATE))
         strengths = np.clip(strength + random.normal(0, 0.1, len(moments)), 0.1, 1.2)
         shown = _shown(_FACES, _LOOK_ALIKE, emotion)
         shapes = drawn_faces.blend(shown, strengths) + self.rest
@@ -288,7 +288,7 @@ def _write_video(path: Path, frames: list[np.ndarray], pcm: np.ndarray) -> None:
         voice = container.add_stream("aac", rate=RATE, layout="mono", options=search)
         for number, image in enumerate(frames):
             frame = av.VideoFrame.from_ndarray(image, format="rgb24")
-            frame.pts, frame.time_base = number, Fraction(1, FRAME_RATE)
+            frame.pts, frame.time_base = number, 1 / FRAME_RATE
             container.mux(film.encode(frame))
         container.mux(film.encode())
         samples = (pcm / 32768).astype(np.float32)

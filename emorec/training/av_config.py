@@ -36,8 +36,8 @@ class AvConfig:
     coefficients : int
         MFCC of a step of audio.
     standardise : bool
-        Give each MFCC mean 0 and deviation 1 over the training clips. Given features
-        of faces always are.
+        Give each MFCC, and each feature of frozen frames, mean 0 and deviation 1 over
+        the training clips. Given features of faces always are.
     batch_size, n_epochs : int
         Clips per batch, before masks make copies; the best epoch on validation is kept.
     learning_rate, momentum, dampening, weight_decay : float
@@ -121,6 +121,7 @@ class AvConfig:
 # For two cores: what is trained on where no data are named.
 MINIATURE = {
     "freeze_frames": True,
+    "standardise": True,
     "n_epochs": 30,
     "learning_rate": 0.1,
     "lr_steps": (20,),
