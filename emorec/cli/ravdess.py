@@ -148,8 +148,8 @@ def add_commands(parser: argparse.ArgumentParser) -> None:
     train_parser.add_argument(
         "--standardise",
         action="store_true",
-        help="give each MFCC (and feature of frozen frames) mean 0 and deviation 1 over "
-        "the training clips",
+        help="give each MFCC, and feature of frozen frames, mean 0 and deviation 1 "
+        "over the training clips",
     )
     train_parser.set_defaults(run=train)
 

@@ -52,19 +52,19 @@ _VOICES = {
     "angry": PROSODY["anger"],
     "fearful": PROSODY["fear"],
     "disgust": PROSODY["disgust"],
-    "surprised": PROSODY["surprise"],
+    "surprised": Prosody(6.0, 4.0, 7.0, 2, 0.92, 0.0, 1.1, 0.2, 0.35, 1.1),
 }
-# Each shows itself as the mean of the two, but for a share of what sets it apart.
-_LOOK_ALIKE = (("neutral", "calm"), ("angry", "disgust"), ("fearful", "surprised"))
-_SOUND_ALIKE = (
-    ("neutral", "disgust"),
-    ("calm", "sad"),
-    ("happy", "surprised"),
-    ("angry", "fearful"),
-)
-_APART = 0.15
+# What is taken for what: it shows itself as the other, but for a share of its own.
+_LOOKS_LIKE = {"calm": "neutral", "disgust": "angry", "fearful": "surprised"}
+_SOUNDS_LIKE = {
+    "disgust": "neutral",
+    "calm": "sad",
+    "happy": "surprised",
+    "fearful": "angry",
+}
+_OWN = 0.15
 # The two intensities of RAVDESS: how strongly a clip shows its emotion.
-_STRENGTHS = {1: 0.85, 2: 1.1}
+_STRENGTHS = {1: 0.9, 2: 1.2}
 
 
 def is_miniature(folder: str | Path) -> bool:
@@ -184,14 +184,11 @@ def _plan(clips: int) -> Iterator[Name]:
             )
 
 
-def _shown(table: dict, pairs: tuple[tuple[str, str], ...], emotion: str) -> np.ndarray:
-    """Return how an emotion shows itself beside the one that it is taken for."""
+def _shown(table: dict, taken_for: dict[str, str], emotion: str) -> np.ndarray:
+    """Return how an emotion shows itself: almost as the one that it is taken for."""
     own = np.array(table[emotion])
-    for pair in pairs:
-        if emotion in pair:
-            middle = np.mean([table[name] for name in pair], axis=0)
-            return middle + _APART * (own - middle)
-    return own
+    other = np.array(table[taken_for.get(emotion, emotion)])
+    return other + _OWN * (own - other)
 
 
 class _Actor:
@@ -201,11 +198,14 @@ class _Actor:
         random = np.random.default_rng((seed, 1, number))
         female = number % 2 == 0
         heights = (0.55, 1.0) if female else (0.0, 0.45)
-        self.voice = drawn_voices.any_voice(random, *heights)
+        # The microphone is as far from everyone.
+        self.voice = drawn_voices.any_voice(random, *heights)._replace(
+            loudness=10 ** random.uniform(-1.4, -1.25)
+        )
         # All sit before the same bright wall and in the same clothes.
         self.look = drawn_faces.any_look(random)._replace(
             background=235.0,
-            skin=random.uniform(140, 210),
+            skin=random.uniform(150, 205),
             tilt=np.deg2rad(random.normal(0, 3)),
             centre=random.normal(0, 0.015, 2),
             scale=random.uniform(0.42, 0.45),
@@ -228,7 +228,7 @@ class _Actor:
         seconds = round(random.uniform(SHORTEST, LONGEST), 2)
         strength = _STRENGTHS[name.intensity] + random.normal(0, 0.08)
         prosody = drawn_voices.blend(
-            _shown(_VOICES, _SOUND_ALIKE, emotion), strength, random
+            _shown(_VOICES, _SOUNDS_LIKE, emotion), strength, random
         )
         sound, opening = drawn_voices.speak(self.voice, prosody, seconds, random)
         sound = drawn_voices.room(sound, 10 ** random.uniform(-3.4, -3.0), random)
@@ -239,7 +239,7 @@ class _Actor:
         """Draw the frames: the mouth speaks, eyes blink, the head sways."""
         moments = np.arange(0, len(opening) / CONTROL, float(1 / FRAME_RATE))
         strengths = np.clip(strength + random.normal(0, 0.1, len(moments)), 0.1, 1.2)
-        shown = _shown(_FACES, _LOOK_ALIKE, emotion)
+        shown = _shown(_FACES, _LOOKS_LIKE, emotion)
         shapes = drawn_faces.blend(shown, strengths) + self.rest
         shapes += random.normal(0, 0.06, shapes.shape[1])
         shapes += random.normal(0, 0.03, shapes.shape)

@@ -115,9 +115,7 @@ def load(
     return backend.load_keras_model(model_path(folder)), data
 
 
-def _with_frames(
-    config: AvConfig, data: AvData, folder: RunFolder, say: Say
-) -> AvData:
+def _with_frames(config: AvConfig, data: AvData, folder: RunFolder, say: Say) -> AvData:
     """Return data with features in place of faces where frames are frozen."""
     if config.freeze_frames and data.arrays.has_faces and config.fusion != AUDIO:
         cache = folder.folder / f"frames_{data.clips.dataset}.npy"
