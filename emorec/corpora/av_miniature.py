@@ -63,6 +63,7 @@ _SOUNDS_LIKE = {
     "fearful": "angry",
 }
 _OWN = 0.15
+_WALL = 235.0
 # The two intensities of RAVDESS: how strongly a clip shows its emotion.
 _STRENGTHS = {1: 0.9, 2: 1.2}
 
@@ -204,7 +205,7 @@ class _Actor:
         )
         # All sit before the same bright wall and in the same clothes.
         self.look = drawn_faces.any_look(random)._replace(
-            background=235.0,
+            background=_WALL,
             skin=random.uniform(150, 205),
             tilt=np.deg2rad(random.normal(0, 3)),
             centre=random.normal(0, 0.015, 2),
@@ -216,8 +217,8 @@ class _Actor:
             apart=random.uniform(0.32, 0.37),
             clothes=30.0,
         )
-        self.tint = np.array([1.0, random.uniform(0.84, 0.94), 0.0])
-        self.tint[2] = self.tint[1] - random.uniform(0.04, 0.14)
+        # How much less green and blue than red the skin has; the wall has all.
+        self.tint = np.cumsum([0.0, random.uniform(0.1, 0.2), random.uniform(0.05, 0.2)])
         self.rest = random.normal(0, 0.05, 6)
 
     def perform(
@@ -227,9 +228,8 @@ class _Actor:
         emotion = RAVDESS.labels[name.class_index]
         seconds = round(random.uniform(SHORTEST, LONGEST), 2)
         strength = _STRENGTHS[name.intensity] + random.normal(0, 0.08)
-        prosody = drawn_voices.blend(
-            _shown(_VOICES, _SOUNDS_LIKE, emotion), strength, random
-        )
+        said = Prosody(*_shown(_VOICES, _SOUNDS_LIKE, emotion))
+        prosody = drawn_voices.blend(said, strength, random)
         sound, opening = drawn_voices.speak(self.voice, prosody, seconds, random)
         sound = drawn_voices.room(sound, 10 ** random.uniform(-3.4, -3.0), random)
         strength = _STRENGTHS[name.intensity] + random.normal(0, 0.08)
@@ -252,7 +252,9 @@ class _Actor:
                 centre=self.look.centre + move[:2], tilt=self.look.tilt + move[2]
             )
             grey = drawn_faces.draw_face(shape, look, random, SIZE, noise=3.0, zoom=2)
-            frames.append(np.rint(grey[..., None] * self.tint).astype(np.uint8))
+            share = np.clip((_WALL - grey[..., None]) / _WALL, 0, 0.4) / 0.4
+            coloured = grey[..., None] * (1 - share * self.tint)
+            frames.append(np.rint(coloured).astype(np.uint8))
         return frames
 
 
