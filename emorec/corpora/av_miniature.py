@@ -206,20 +206,20 @@ class _Actor:
         # All sit before the same bright wall and in the same clothes.
         self.look = drawn_faces.any_look(random)._replace(
             background=_WALL,
-            skin=random.uniform(150, 205),
-            tilt=np.deg2rad(random.normal(0, 3)),
-            centre=random.normal(0, 0.015, 2),
-            scale=random.uniform(0.42, 0.45),
+            skin=random.uniform(165, 195),
+            tilt=np.deg2rad(random.normal(0, 1.5)),
+            centre=random.normal(0, 0.007, 2),
+            scale=random.uniform(0.43, 0.445),
             blur=0.0,
-            light=tuple(random.uniform(-12, 12, 2)),
-            width=random.uniform(0.78, 0.88),
-            mouth=random.uniform(0.36, 0.44),
-            apart=random.uniform(0.32, 0.37),
-            clothes=30.0,
+            light=tuple(random.uniform(-5, 5, 2)),
+            width=random.uniform(0.80, 0.86),
+            mouth=random.uniform(0.38, 0.43),
+            apart=random.uniform(0.33, 0.36),
+            clothes=60.0,
         )
         # How much less green and blue than red the skin has; the wall has all.
-        self.tint = np.cumsum([0.0, random.uniform(0.1, 0.2), random.uniform(0.05, 0.2)])
-        self.rest = random.normal(0, 0.05, 6)
+        self.tint = np.cumsum([0.0, random.uniform(0.14, 0.19), random.uniform(0.1, 0.16)])
+        self.rest = random.normal(0, 0.03, 6)
 
     def perform(
         self, name: Name, random: np.random.Generator
