@@ -122,7 +122,7 @@ class AvConfig:
 MINIATURE = {
     "freeze_frames": True,
     "standardise": True,
-    "n_epochs": 30,
+    "n_epochs": 20,
     "learning_rate": 0.1,
-    "lr_steps": (20,),
+    "lr_steps": (14,),
 }
