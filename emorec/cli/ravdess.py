@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from emorec.cli import ravdess_miniature as miniature
 from emorec.cli.console import INCOMPLETE, OK, say
 from emorec.errors import SpecError
 
@@ -42,16 +43,20 @@ def add_commands(parser: argparse.ArgumentParser) -> None:
         help="faces and sound of clips as the fusion takes them; resumes",
         description="Cut 15 faces and 3.6 s of sound out of each clip of RAVDESS, or "
         "of own clips listed in a CSV (video, audio, label, speaker, split), in "
-        "parallel. Clips that are finished are not repeated. Exits with 3 when "
-        "something could not be made.",
+        "parallel. Without clips, make a miniature of synthetic actors. Clips that are "
+        "finished are not repeated. Exits with 3 when something could not be made.",
     )
     prepare_parser.add_argument(
         "clips",
         metavar="DIR|CSV",
-        help="folder with Actor_01 to 24, or a list of clips",
+        nargs="?",
+        help="folder with Actor_01 to 24, or a list of clips (a miniature)",
     )
+    miniature.add_option(prepare_parser)
     prepare_parser.add_argument(
-        "--output", required=True, metavar="DIR", help="folder of the results"
+        "--output",
+        metavar="DIR",
+        help=f"folder of the results (of the miniature: {miniature.PREPARED})",
     )
     prepare_parser.add_argument(
         "--labels",
@@ -86,6 +91,12 @@ def add_commands(parser: argparse.ArgumentParser) -> None:
         help="smallest face to look for; larger is faster (RAVDESS: 120)",
     )
     prepare_parser.add_argument(
+        "--whole_frames",
+        action="store_true",
+        help="the clips show the face alone: take each frame as the face, and look for "
+        "none (as of the miniature)",
+    )
+    prepare_parser.add_argument(
         "--literal",
         action="store_true",
         help="as the published program: the first 3.6 s of long videos, blue first",
@@ -97,9 +108,11 @@ def add_commands(parser: argparse.ArgumentParser) -> None:
         help="train a fusion on prepared clips and evaluate it",
         description="Train a network on what prepare wrote, and evaluate it on the "
         "test clips with both modalities and with each alone. An interrupted training "
-        "goes on; a finished one is not repeated. Defaults are the published settings.",
+        "goes on; a finished one is not repeated. Defaults are the published settings; "
+        "without data, those of a miniature of synthetic actors, which is made.",
     )
     _add_data(train_parser)
+    miniature.add_option(train_parser)
     train_parser.add_argument("--name", default="", help="of the run")
     train_parser.add_argument(
         "--fusion",
@@ -140,7 +153,8 @@ def add_commands(parser: argparse.ArgumentParser) -> None:
     train_parser.add_argument(
         "--standardise",
         action="store_true",
-        help="give each MFCC mean 0 and deviation 1 over the training clips",
+        help="give each MFCC, and feature of frozen frames, mean 0 and deviation 1 "
+        "over the training clips",
     )
     train_parser.set_defaults(run=train)
 
@@ -189,7 +203,10 @@ def add_commands(parser: argparse.ArgumentParser) -> None:
 
 def _add_data(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "folder", metavar="DIR", help="what prepare wrote, or its annotations.txt"
+        "folder",
+        metavar="DIR",
+        nargs="?",
+        help="what prepare wrote, or its annotations.txt (a miniature)",
     )
     parser.add_argument(
         "--labels", metavar="A,B,...", help="classes in their order (RAVDESS' eight)"
@@ -207,7 +224,10 @@ def _read(arguments: argparse.Namespace, coefficients: int):
     if arguments.labels:
         names = tuple(arguments.labels.split(","))
         schema = LabelSchema("own", names, "single")
-    return read_prepared(arguments.folder, schema, say, coefficients)
+    if arguments.folder is None:
+        arguments.folder = miniature.prepare(arguments)
+    data = read_prepared(arguments.folder, schema, say, coefficients)
+    return miniature.named(data, arguments.folder)
 
 
 def train(arguments: argparse.Namespace) -> int:
@@ -218,6 +238,7 @@ def train(arguments: argparse.Namespace) -> int:
     given |= {k: getattr(arguments, k) for k in ("freeze_frames", "standardise")}
     if "lr_steps" in arguments:
         given["lr_steps"] = tuple(arguments.lr_steps)
+    given = miniature.with_preset(arguments, given)
     configs = [
         AvConfig(fusion=fusion, mask=mask, **given)
         for fusion, mask in _combinations(arguments.fusion, arguments.mask)
@@ -231,7 +252,7 @@ def train(arguments: argparse.Namespace) -> int:
 
     output, names = Path(arguments.output), []
     for config in configs:
-        names.append(arguments.name or config.run_name)
+        names.append(arguments.name or config.run_name + miniature.suffix(data))
         if arguments.folds:
             run_folds(config, data, output, names[-1], arguments.folds, say)
             continue
@@ -301,10 +322,13 @@ def prepare(arguments: argparse.Namespace) -> int:
     from emorec.labels import RAVDESS
     from emorec.training.av_preparation import prepare as prepare_clips
 
-    names = ("detect_every", "confidence", "min_face", "literal")
+    names = ("detect_every", "confidence", "min_face", "literal", "whole_frames")
+    drawn = miniature.chosen(arguments)
     settings = AvSettings(**{name: getattr(arguments, name) for name in names})
-    source = Path(arguments.clips)
-    if source.suffix.lower() == ".csv":
+    source = Path(arguments.clips or "")
+    if drawn:
+        clips = miniature.read(arguments)
+    elif source.suffix.lower() == ".csv":
         if arguments.fold:
             raise SpecError(
                 "--fold is of RAVDESS; a CSV says each clip's split itself."

@@ -77,10 +77,14 @@ def any_look(random: np.random.Generator) -> Look:
     )
 
 
-def blend(emotion: str, strength: float | np.ndarray) -> np.ndarray:
-    """Return the shape (..., 6) of an emotion; 0 is the neutral one, 1 the full one."""
+def blend(emotion: str | np.ndarray, strength: float | np.ndarray) -> np.ndarray:
+    """Return the shape (..., 6) of an emotion, by name or its own shape (6,).
+
+    A strength of 0 is the neutral one, 1 the full one.
+    """
+    full = SHAPES[emotion] if isinstance(emotion, str) else emotion
     neutral = np.array(SHAPES["neutral"])
-    return neutral + np.multiply.outer(strength, np.array(SHAPES[emotion]) - neutral)
+    return neutral + np.multiply.outer(strength, np.array(full) - neutral)
 
 
 def draw_face(

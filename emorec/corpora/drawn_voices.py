@@ -115,9 +115,14 @@ class Voice(NamedTuple):
     loudness: float
 
 
-def any_voice(random: np.random.Generator) -> Voice:
-    """Draw a voice: 90 to 260 Hz, shorter vocal tracts with higher ones."""
-    height = random.uniform(0, 1)
+def any_voice(
+    random: np.random.Generator, lowest: float = 0.0, highest: float = 1.0
+) -> Voice:
+    """Draw a voice: 90 to 260 Hz, shorter vocal tracts with higher ones.
+
+    `lowest` and `highest`, 0 to 1, narrow the range of the pitch (in octaves).
+    """
+    height = random.uniform(lowest, highest)
     return Voice(
         pitch=90 * (260 / 90) ** height,
         tract=0.92 + 0.2 * height + random.normal(0, 0.03),
@@ -129,11 +134,12 @@ def any_voice(random: np.random.Generator) -> Voice:
     )
 
 
-def blend(emotion: str, strength: float, random: np.random.Generator) -> Prosody:
+def blend(
+    emotion: str | Prosody, strength: float, random: np.random.Generator
+) -> Prosody:
     """Return how an emotion is said: 0 is neutral, 1 full, and people vary."""
-    neutral, full, scatter = (
-        np.array(p) for p in (PROSODY["neutral"], PROSODY[emotion], _SCATTER)
-    )
+    full = PROSODY[emotion] if isinstance(emotion, str) else emotion
+    neutral, full, scatter = (np.array(p) for p in (PROSODY["neutral"], full, _SCATTER))
     values = neutral + strength * (full - neutral) + scatter * random.normal(size=10)
     return Prosody(*np.maximum(values, _LEAST).tolist())
 

@@ -27,6 +27,7 @@ FRAMES, FRAME_RATE, SIZE = 15, 30, 224
 SPAN = 108
 # Where the box of a frame comes from.
 DETECTED, TRACKED, REUSED, BLACK = "detected", "tracked", "reused", "black"
+WHOLE = "whole frame"
 
 
 @dataclass(frozen=True)
@@ -45,12 +46,16 @@ class AvSettings:
     literal : bool
         As the reference's program: the first 3.6 s of the video, since it compares its
         length the wrong way round, and colours in the order BGR.
+    whole_frames : bool
+        The clips show the face alone: each frame is the face, and no detector is
+        asked. A frame that is not square is stretched, as boxes of faces are.
     """
 
     detect_every: int = tracking.DETECT_EVERY
     confidence: float = faces.CONFIDENCE
     min_face: int = 40
     literal: bool = False
+    whole_frames: bool = False
 
     def __post_init__(self) -> None:
         if self.detect_every < 1 or not 0 <= self.confidence <= 1:
@@ -90,7 +95,7 @@ class FaceClip:
         x1, y1, x2, y2 in pixels; NaN for black images.
     origins : tuple of 15 str
         detected, tracked (between two detections), reused (the face was not found, so
-        an earlier box was taken; at the beginning a later one), black.
+        an earlier box was taken; at the beginning a later one), black; or whole frame.
     """
 
     images: np.ndarray
@@ -129,15 +134,16 @@ def face_clip(
     """Cut the face out of 15 frames of a video.
 
     The face is that of the track whose boxes cover most, summed over frames. Before
-    that track begins and after it ends the largest face of a frame is taken. The video
-    is decoded twice, since its middle is known at its end only; 15 frames are held.
+    that track begins and after it ends the largest face of a frame is taken. With
+    `AvSettings.whole_frames` it is the frame itself. The video is decoded twice, since
+    its middle is known at its end only; 15 frames are held.
 
     Parameters
     ----------
     path : path
         A video, or a folder of frames at 30 a second.
     detect : Detector
-        See `emorec.features.faces`.
+        See `emorec.features.faces`; not called for whole frames.
     settings : AvSettings, optional
         Detection.
     watch : Stopwatch, optional
@@ -166,24 +172,26 @@ def face_clip(
             return detect(images)
 
     taken = _taken(path, wanted[:real].tolist(), watch)
-    followed = list(
-        tracking.follow(taken, timed, settings.detect_every, settings.confidence)
-    )
-    found = [
-        [face for face in seen if faces.touches(image, face.box)]
-        for _, image, seen in followed
-    ]
-    if not any(found):
-        raise DataError(
-            f"{path}: no face found in {real} frames with a confidence of "
-            f"{settings.confidence:g} or more."
+    if settings.whole_frames:
+        shown = list(taken)
+        chosen = [(faces.whole_box(image), WHOLE) for _, image in shown]
+    else:
+        followed = tracking.follow(
+            taken, timed, settings.detect_every, settings.confidence
         )
+        shown, found = [], []
+        for time, image, seen in followed:
+            shown.append((time, image))
+            found.append([face for face in seen if faces.touches(image, face.box)])
+        if not any(found):
+            raise DataError(
+                f"{path}: no face found in {real} frames with a confidence of "
+                f"{settings.confidence:g} or more."
+            )
+        chosen = choose_boxes(found)
     images = np.zeros((FRAMES, SIZE, SIZE, 3), np.uint8)
     times, boxes = np.full(FRAMES, np.nan), np.full((FRAMES, 4), np.nan)
-    chosen = choose_boxes(found)
-    for n, ((time, image, _), (box, _)) in enumerate(
-        zip(followed, chosen, strict=True)
-    ):
+    for n, ((time, image), (box, _)) in enumerate(zip(shown, chosen, strict=True)):
         times[n], boxes[n] = time, box
         if faces.touches(image, box):  # frames of a folder may differ in size
             images[n] = faces.cut(image, box, SIZE)

@@ -175,6 +175,12 @@ def central_box(image: np.ndarray, enlarged: float = ENLARGED) -> np.ndarray:
     return np.array([x, y, width - x, height - y])
 
 
+def whole_box(image: np.ndarray) -> np.ndarray:
+    """Return the box (4,) float64 of all of an image."""
+    height, width = image.shape[:2]
+    return np.array([0.0, 0.0, width, height])
+
+
 def touches(image: np.ndarray, box: Sequence[float]) -> bool:
     """Tell whether a part of the box lies in the image."""
     height, width = image.shape[:2]

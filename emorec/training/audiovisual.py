@@ -81,11 +81,15 @@ def run(
         name = backend.prepare(config.manual_seed, config.precision)
         record = folder.record()
         done = bool(record and record.get("status") == "complete")
+        wanted = [AUDIO, VIDEO] if config.standardise else []
+        if not data.arrays.has_faces:
+            wanted.append(VIDEO)
+        data = _with_frames(config, data, folder, say)
         if done:
             statistics = folder.read_spec().normalisation
         else:
-            statistics = training_statistics(data, config.standardise)
-        data = _as_taken(config, data, statistics, folder, say)
+            statistics = training_statistics(data, wanted)
+        data = standardised(data, statistics)
         if done:
             say(f"{folder.param_name}: trained before.")
             model = backend.load_keras_model(model_path(folder))
@@ -106,23 +110,16 @@ def load(
     backend.prepare(settings.get("manual_seed", 0))
     if "lr_steps" in settings:
         config = AvConfig(**settings | {"lr_steps": tuple(settings["lr_steps"])})
-        statistics = folder.read_spec().normalisation
-        data = _as_taken(config, data, statistics, folder, say)
+        data = _with_frames(config, data, folder, say)
+        data = standardised(data, folder.read_spec().normalisation)
     return backend.load_keras_model(model_path(folder)), data
 
 
-def _as_taken(
-    config: AvConfig,
-    data: AvData,
-    statistics: dict[str, Any],
-    folder: RunFolder,
-    say: Say,
-) -> AvData:
-    """Return data as the network takes them."""
-    data = standardised(data, statistics)
+def _with_frames(config: AvConfig, data: AvData, folder: RunFolder, say: Say) -> AvData:
+    """Return data with features in place of faces where frames are frozen."""
     if config.freeze_frames and data.arrays.has_faces and config.fusion != AUDIO:
         cache = folder.folder / f"frames_{data.clips.dataset}.npy"
-        data = with_features(data, frame_network(config, say), cache)
+        return with_features(data, frame_network(config, say), cache)
     return data
 
 

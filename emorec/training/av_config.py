@@ -39,8 +39,8 @@ class AvConfig:
     coefficients : int
         MFCC of a step of audio.
     standardise : bool
-        Give each MFCC mean 0 and deviation 1 over the training clips. Given features
-        of faces always are.
+        Give each MFCC, and each feature of frozen frames, mean 0 and deviation 1 over
+        the training clips. Given features of faces always are.
     batch_size, n_epochs : int
         Clips per batch, before masks make copies; the best epoch on validation is kept.
     learning_rate, momentum, dampening, weight_decay : float
@@ -120,3 +120,13 @@ class AvConfig:
     def rate(self) -> float:
         """Keras' rate for the same steps."""
         return self.learning_rate * (1 - self.dampening)
+
+
+# For two cores: what is trained on where no data are named.
+MINIATURE = {
+    "freeze_frames": True,
+    "standardise": True,
+    "n_epochs": 20,
+    "learning_rate": 0.1,
+    "lr_steps": (14,),
+}

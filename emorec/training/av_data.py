@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from itertools import islice, pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -162,14 +163,14 @@ def _features_of(path: Path) -> np.ndarray:
         ) from error
 
 
-def training_statistics(data: AvData, audio: bool) -> dict[str, Any]:
+def training_statistics(data: AvData, wanted: Sequence[str]) -> dict[str, Any]:
     """Return mean and deviation over the training clips, for `standardised`.
 
     Parameters
     ----------
     data : AvData
-    audio : bool
-        Whether of the audio, too; given features of faces always have them.
+    wanted : sequence of str
+        Of which modalities; files of faces have none.
 
     Returns
     -------
@@ -178,10 +179,10 @@ def training_statistics(data: AvData, audio: bool) -> dict[str, Any]:
     """
     arrays, result = data.arrays, {}
     training = data.clips.split == "train"
-    wanted = {AUDIO: arrays.audio} if audio else {}
-    if not arrays.has_faces:
-        wanted[VIDEO] = arrays.video
-    for name, values in wanted.items():
+    for name in (AUDIO, VIDEO):
+        if name not in wanted or (name == VIDEO and arrays.has_faces):
+            continue
+        values = getattr(arrays, name)
         chosen = values[training & arrays.present[name]].astype(np.float64)
         if not len(chosen):
             continue
@@ -239,9 +240,28 @@ def with_features(data: AvData, network: keras.Model, cache: Path) -> AvData:
         shape = (len(data.clips), FRAMES, network.output_shape[-1])
         features = np.zeros(shape, np.float32)
         seen = np.flatnonzero(data.arrays.present[VIDEO]).tolist()
-        for number in track(seen, "Frames"):
-            faces = data.arrays.faces(number) / np.float32(255)
-            features[number] = np.asarray(network.predict_on_batch(faces))
+        runs = _still(data.arrays, track(seen, "Frames"))
+        while batch := list(islice(runs, FRAMES)):
+            faces = np.zeros((FRAMES, *network.input_shape[1:]), np.float32)
+            faces[: len(batch)] = [face for *_, face in batch]
+            values = np.asarray(network.predict_on_batch(faces / 255))
+            for (number, frames, _), value in zip(batch, values, strict=False):
+                features[number, frames] = value
         with whole_file(kept) as temporary, temporary.open("wb") as file:
             np.save(file, features)
     return replace(data, arrays=replace(data.arrays, video=features))
+
+
+def _still(
+    arrays: AvArrays, clips: Iterable[int]
+) -> Iterator[tuple[int, slice, np.ndarray]]:
+    """Yield clip, frames and face of each run of frames that are the same.
+
+    So black frames, and those of videos of few frames a second, are looked at once.
+    """
+    for number in clips:
+        faces = arrays.faces(number)
+        changes = (faces[1:] != faces[:-1]).any(axis=(1, 2, 3))
+        starts = [0, *np.flatnonzero(changes) + 1, len(faces)]
+        for start, end in pairwise(starts):
+            yield number, slice(start, end), faces[start]
