@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 Say = Callable[[str], None]
 BATCH = 16
+# Passed through the frame network at once: four clips.
+_FRAMES = 60
 # What the published table has, of each modality alone.
 CONDITIONS = (
     (BOTH, ""),
@@ -77,6 +79,14 @@ def score(
 ) -> np.ndarray:
     """Return the logits (m, K) float32 of some clips.
 
+    Frames of zeros do not pass through the frame network: those of a missing video, or
+    without a face. Here batch normalisation has stored statistics, so each frame's
+    features are its own, and those of a black one are computed once; the logits are
+    the same to rounding. In training this would be another network: there the
+    statistics are the batch's, black frames among them, and every step changes the
+    features of black. With `--freeze_frames` no black frame is computed in training,
+    either, as what stands for a missing video then stands for its features.
+
     Parameters
     ----------
     model : keras.Model
@@ -95,6 +105,7 @@ def score(
     served = AvPipeline(
         data.arrays, BATCH, rows, seed, fill=fill, modalities=modalities
     )
+    answer = _in_parts(model) or model.predict_on_batch
     parts = []
     for number in range(len(served)):
         inputs, targets = served.batch(0, number)
@@ -104,6 +115,54 @@ def score(
             name: np.concatenate([x, np.repeat(x[-1:], missing, axis=0)])
             for name, x in inputs.items()
         }
-        logits = np.asarray(model.predict_on_batch(full))
-        parts.append(logits[: len(targets)])
+        parts.append(np.asarray(answer(full))[: len(targets)])
     return np.concatenate(parts).astype(np.float32)
+
+
+def _in_parts(model: keras.Model) -> Callable[[dict[str, np.ndarray]], Any] | None:
+    """Return the function that answers a batch, computing black frames once.
+
+    None for a network without a frame network and a fusion behind it.
+    """
+    parts = {layer.name: layer for layer in model.layers}
+    if not {"frames", "fusion"} <= parts.keys():
+        return None
+    features = _FrameFeatures(parts["frames"])
+
+    def answer(inputs: dict[str, np.ndarray]) -> Any:
+        both = {"audio": inputs[AUDIO], "frames": features(inputs[VIDEO])}
+        return parts["fusion"].predict_on_batch(both)
+
+    return answer
+
+
+class _FrameFeatures:
+    """The features of the frames of clips, those of a black frame computed once."""
+
+    def __init__(self, network: keras.Model) -> None:
+        self.network = network
+        self.black: np.ndarray | None = None
+
+    def __call__(self, video: np.ndarray) -> np.ndarray:
+        """Return (B, F, C) float32 of (B, F, S, S, 3)."""
+        frames = video.reshape(-1, *video.shape[2:])
+        seen = np.array([frame.any() for frame in frames])
+        at_once = min(len(frames), _FRAMES)
+        result = np.empty((len(frames), self.network.output_shape[-1]), np.float32)
+        result[seen] = self._computed(frames[seen], at_once)
+        if not seen.all():
+            if self.black is None:
+                self.black = self._computed(frames[~seen][:1], at_once)
+            result[~seen] = self.black
+        return result.reshape(*video.shape[:2], -1)
+
+    def _computed(self, frames: np.ndarray, at_once: int) -> np.ndarray:
+        parts = [np.empty((0, self.network.output_shape[-1]), np.float32)]
+        for start in range(0, len(frames), at_once):
+            part = frames[start : start + at_once]
+            # Of one size, for each is compiled anew.
+            full = np.zeros((at_once, *frames.shape[1:]), frames.dtype)
+            full[: len(part)] = part
+            found = np.asarray(self.network.predict_on_batch(full))
+            parts.append(found[: len(part)])
+        return np.concatenate(parts)
