@@ -49,8 +49,12 @@ def draw(batch: int, frames: int, size: int) -> dict[str, np.ndarray]:
 
 def build(arguments: argparse.Namespace):
     """Return emorec's network."""
+    from emorec.models import image_layers
     from emorec.models.audiovisual import audiovisual
 
+    loops = {"emorec, loops": True, "emorec, kernels": False}.get(arguments.run)
+    if loops is not None:
+        image_layers.compiled_for_a_cpu = lambda: loops
     return audiovisual(
         arguments.fusion, LABELS, frames=arguments.frames, size=arguments.size
     )
@@ -197,7 +201,7 @@ def prepare_pytorch(arguments: argparse.Namespace) -> tuple[Answer, Wait, dict]:
 
 def serve(arguments: argparse.Namespace) -> None:
     """Take two steps, say what came of them, and then steps by turns."""
-    emorec = arguments.run == "emorec"
+    emorec = arguments.run.startswith("emorec")
     prepare = prepare_emorec if emorec else prepare_pytorch
     step, wait, about = prepare(arguments)
     began = time.perf_counter()
