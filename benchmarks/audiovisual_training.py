@@ -23,7 +23,7 @@ Programs:
 
 Each is a process of its own with the same weights and batch. All take two steps first:
 in float32 the logits of `infer` differ by less than 1e-4 of the largest and the first
-loss of `train` by less than 1e-4 of itself, or the exit status is 1. Then they take
+loss of `train` by less than 1e-3 of itself, or the exit status is 1. Then they take
 turns, a group of steps each, so that what else the machine does falls on all. `ms` is
 the median of the groups by the clock; `core ms` that of the time in which cores worked
 for the program: the better measure on a busy machine, with `--cores 1` (threads that
@@ -48,7 +48,9 @@ from programs import known_peak, over_emorec, run
 
 PROGRAMS = ("emorec", "pytorch", "pytorch, channels first", "pytorch, compiled")
 OTHERS = ("emorec, loops", "emorec, kernels")
-TOLERANCE = 1e-4
+# Of logits and losses. With channels last PyTorch's statistics of a batch are not so
+# exact on a CPU: its loss was 2e-4 from that in float64, with channels first 1e-6.
+TOLERANCE = {"infer": 1e-4, "train": 1e-3}
 SCRIPT = Path(__file__).with_name("audiovisual_programs.py")
 ENVIRONMENT = {
     "TF_CPP_MIN_LOG_LEVEL": "3",
@@ -111,7 +113,10 @@ def compare(arguments, case: dict, network: dict) -> dict:
     words += options(arguments, "steps", "jit", "folder")
     alive = [started(name, arguments.torch, words) for name in arguments.programs]
     alive = [program for program in alive if program]
-    alike = agree(alive, case["--precision"], network["parameters"])
+    tolerance = TOLERANCE[case["--what"]]
+    if case["--precision"] != "float32":
+        tolerance = np.inf
+    alike = agree(alive, tolerance, network["parameters"])
     try:
         for _ in range(arguments.rounds):
             for program in alive:
@@ -164,7 +169,7 @@ def compare(arguments, case: dict, network: dict) -> dict:
     return named | {"programs": found, "over_emorec": ratios, "agree": alike}
 
 
-def agree(programs: list[Program], precision: str, parameters: int) -> bool | None:
+def agree(programs: list[Program], tolerance: float, parameters: int) -> bool | None:
     """Print how far values are from emorec's; say whether the networks are equal.
 
     None where there is nothing to compare. Rounding to bfloat16 is told, not judged.
@@ -183,8 +188,8 @@ def agree(programs: list[Program], precision: str, parameters: int) -> bool | No
         )
         print(f"{name}: relative difference {first:.1e}, after a step {second:.1e}")
         # "not <", as NaN must not pass.
-        if precision == "float32" and not first < TOLERANCE:
-            print(f"  expected less than {TOLERANCE:g}: these networks are different")
+        if not first < tolerance:
+            print(f"  expected less than {tolerance:g}: these networks are different")
             alike = False
         if ready.get("parameters", parameters) != parameters:
             print(f"  {ready['parameters']:,} parameters, emorec has {parameters:,}")

@@ -82,12 +82,12 @@ def in_one(model, data, **given):
 @pytest.mark.parametrize(
     "given, expected",
     [
-        # Two batches of 16 clips, of which the second is padded to the size of the
-        # first: 48 frames each. Black is one frame, which stands in one such batch.
-        ({}, [48, 48, 48]),
-        ({"modalities": ("audio",)}, [48]),
-        ({"modalities": ("audio",), "fill": "noise"}, [48, 48]),
-        ({"modalities": ("video",)}, [48, 48, 48]),
+        # Batches of 16 and of 4 clips, 48 and 12 frames, of which 14 and none are
+        # black; 30 at once. Black is one frame, which stands in one such group.
+        ({}, [30, 30, 30, 30]),
+        ({"modalities": ("audio",)}, [30]),
+        ({"modalities": ("audio",), "fill": "noise"}, [30, 30, 30]),
+        ({"modalities": ("video",)}, [30, 30, 30, 30]),
     ],
 )
 def test_logits_are_those_of_all_frames(model, passed, given, expected):
