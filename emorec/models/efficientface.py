@@ -19,6 +19,7 @@ import keras
 from keras import layers, ops
 
 from emorec.errors import SpecError
+from emorec.models.image_layers import DepthwiseConv2D, MaxPooling2D, Pointwise
 
 FEATURES = 1024
 STEM = "conv1_0"
@@ -106,7 +107,8 @@ class _Parts:
     def convolution(self, x, width, kernel, name, strides=1, dilation=1, bias=False):
         """Convolve; symmetric padding keeps the size but for the strides."""
         x = _padded(x, kernel, strides, name)
-        return layers.Conv2D(
+        make = Pointwise if kernel == strides == 1 else layers.Conv2D
+        return make(
             width,
             kernel,
             strides,
@@ -124,7 +126,7 @@ class _Parts:
             # Keras counts all channels as inputs, of which each output sees one.
             first = keras.initializers.RandomNormal(0.0, (2 / 9) ** 0.5)
         x = _padded(x, 3, strides, name)
-        return layers.DepthwiseConv2D(
+        return DepthwiseConv2D(
             3,
             strides,
             "valid" if strides > 1 else "same",
@@ -142,7 +144,7 @@ class _Parts:
     def pooled(self, x):
         """Take the largest of 3 x 3, every other row and column."""
         # Zeros are as good as nothing beside rectified values.
-        return layers.MaxPooling2D(3, 2, name="maxpool")(
+        return MaxPooling2D(3, 2, name="maxpool")(
             layers.ZeroPadding2D(1, name="maxpool_padding")(x)
         )
 

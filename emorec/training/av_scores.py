@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 Say = Callable[[str], None]
 BATCH = 16
+# Passed through the frame network at once: two clips.
+_FRAMES = 30
 # What the published table has, of each modality alone.
 CONDITIONS = (
     (BOTH, ""),
@@ -91,6 +93,14 @@ def score(
 ) -> np.ndarray:
     """Return the logits (m, K) float32 of some clips.
 
+    Frames of zeros do not pass through the frame network: those of a missing video, or
+    without a face. Here batch normalisation has stored statistics, so each frame's
+    features are its own, and those of a black one are computed once; the logits are
+    the same to rounding. In training this would be another network: there the
+    statistics are the batch's, black frames among them, and every step changes the
+    features of black. With `--freeze_frames` no black frame is computed in training,
+    either, as what stands for a missing video then stands for its features.
+
     Parameters
     ----------
     model : keras.Model
@@ -115,15 +125,62 @@ def score(
         modalities=modalities,
         inputs=[name for name in (AUDIO, VIDEO) if name in model.input],
     )
+    features, ending = _parts(model)
     parts = []
     for number in range(len(served)):
         inputs, targets = served.batch(0, number)
+        if features:
+            inputs = {"audio": inputs[AUDIO], "frames": features(inputs[VIDEO])}
         # Few sizes of batches, for each is compiled anew.
         missing = BATCH - len(targets) if len(served) > 1 else 0
         full = {
             name: np.concatenate([x, np.repeat(x[-1:], missing, axis=0)])
             for name, x in inputs.items()
         }
-        logits = np.asarray(model.predict_on_batch(full))
+        logits = np.asarray(ending.predict_on_batch(full))
         parts.append(logits[: len(targets)])
     return np.concatenate(parts).astype(np.float32)
+
+
+def _parts(model: keras.Model) -> tuple[_FrameFeatures | None, keras.Model]:
+    """Return what makes features of frames, and the network behind it.
+
+    None, and the network itself, where that takes features.
+    """
+    parts = {layer.name: layer for layer in model.layers}
+    if not {"frames", "fusion"} <= parts.keys():
+        return None, model
+    return _FrameFeatures(parts["frames"]), parts["fusion"]
+
+
+class _FrameFeatures:
+    """The features of the frames of clips, those of a black frame computed once."""
+
+    def __init__(self, network: keras.Model) -> None:
+        self.network = network
+        self.at_once = 0
+        self.black: np.ndarray | None = None
+
+    def __call__(self, video: np.ndarray) -> np.ndarray:
+        """Return (B, F, C) float32 of (B, F, S, S, 3)."""
+        frames = video.reshape(-1, *video.shape[2:])
+        # Of one size, for each is compiled anew.
+        self.at_once = self.at_once or min(len(frames), _FRAMES)
+        seen = np.array([frame.any() for frame in frames])
+        result = np.empty((len(frames), self.network.output_shape[-1]), np.float32)
+        result[seen] = self._computed(frames[seen])
+        if not seen.all():
+            if self.black is None:
+                self.black = self._computed(frames[~seen][:1])
+            result[~seen] = self.black
+        return result.reshape(*video.shape[:2], -1)
+
+    def _computed(self, frames: np.ndarray) -> np.ndarray:
+        result = np.empty((len(frames), self.network.output_shape[-1]), np.float32)
+        full = np.zeros((self.at_once, *frames.shape[1:]), frames.dtype)
+        for start in range(0, len(frames), self.at_once):
+            part = frames[start : start + self.at_once]
+            full[: len(part)] = part
+            found = np.asarray(self.network.predict_on_batch(full))
+            result[start : start + len(part)] = found[: len(part)]
+        return result
