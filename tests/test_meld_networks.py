@@ -66,6 +66,7 @@ def test_padded_utterances_change_nothing(network, dialogue, encoder):
     model = network(dialogue, encoder)
     padded = batch(np.random.default_rng(0), 3, padding=2)
     real = {name: array[:, :3] for name, array in padded.items()}
+    padded["features"][:, 3:] = 1000
     answers = [np.asarray(model(inputs)) for inputs in (real, padded)]
     np.testing.assert_allclose(answers[0], answers[1][:, :3], atol=1e-6)
 
@@ -103,6 +104,22 @@ def test_a_causal_network_does_not_see_later_utterances(network):
         model = network(dialogue)
         first, second = (np.asarray(model(x))[:, :2] for x in (inputs, later))
         assert np.allclose(first, second, atol=1e-6) == same, dialogue
+
+
+def test_mixed_precision_does_not_round_the_numbers_of_words():
+    import keras
+
+    from emorec.models.dialogue_lstm import WordsOf
+
+    keras.config.set_dtype_policy("mixed_bfloat16")
+    try:
+        features = keras.Input((None, 3))
+        parts = WordsOf(2, dtype="float32")(features)
+        model = keras.Model(features, parts)
+        numbers = np.asarray(model(np.array([[[4001, 4003, 0.5]]], np.float32))[0])
+    finally:
+        keras.config.set_dtype_policy("float32")
+    assert numbers.tolist() == [[4001, 4003]]
 
 
 def test_other_dialogues_of_the_batch_change_nothing(network):

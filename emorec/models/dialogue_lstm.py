@@ -155,7 +155,11 @@ def dialogue_lstm(
     mask = keras.Input((None,), dtype="bool", name="mask")
     presence = keras.Input((None, 1), name="presence")
 
-    numbers, real, rest = WordsOf(longest, name="parts")(features)
+    # float32 also under mixed precision, which would round the numbers of words.
+    here = ops.expand_dims(ops.cast(mask, "float32"), -1)
+    numbers, real, rest = WordsOf(longest, dtype="float32", name="parts")(
+        features * here
+    )
     x = layers.Embedding(
         vocabulary_size, width, name="words", trainable=trainable_words
     )(numbers)
@@ -185,20 +189,4 @@ def dialogue_lstm(
         x = layers.Concatenate(name="in_context")([x, around])
     emotions = layers.Dense(num_outputs, dtype="float32", name="emotions")(x)
     inputs = {"features": features, "mask": mask, "presence": presence}
-    if context == "none":
-        # Named input that the utterances alone do not need.
-        emotions = KeepMask(dtype="float32", name="kept")(emotions, mask)
     return keras.Model(inputs, emotions, name="dialogue_lstm")
-
-
-@keras.saving.register_keras_serializable("emorec")
-class KeepMask(layers.Layer):
-    """Set what is padded to 0: logits (B, U, K) and mask (B, U) to (B, U, K)."""
-
-    def call(self, logits, mask):
-        """Multiply by the mask."""
-        return logits * ops.cast(mask, logits.dtype)[..., None]
-
-    def compute_output_spec(self, logits, mask):
-        """Return the shape."""
-        return keras.KerasTensor(logits.shape, self.compute_dtype)

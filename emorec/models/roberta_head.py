@@ -133,7 +133,8 @@ def first_token_classifier(
     features = keras.Input((None, 1), name="features")
     mask = keras.Input((None,), dtype="bool", name="mask")
     presence = keras.Input((None, 1), name="presence")
-    token_ids, padding_mask = TokenIds(padding, name="tokens")(
+    # float32 also under mixed precision, which would round the numbers of tokens.
+    token_ids, padding_mask = TokenIds(padding, dtype="float32", name="tokens")(
         features * presence, mask
     )
     states = backbone({"token_ids": token_ids, "padding_mask": padding_mask})
