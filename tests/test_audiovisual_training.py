@@ -1,6 +1,7 @@
 """Training the fusion: on features of frames, without a modality, resumed."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -70,6 +71,15 @@ def test_a_run_leaves_a_whole_record(trained):
     history = pd.read_csv(folder.folder / "history_x.csv")
     assert {"acc", "val_acc", "top1"} <= set(history)
     assert any("24 clips to learn from, 8 to validate on" in line for line in lines)
+
+
+def test_without_validation_its_clips_are_learnt_from(tmp_path):
+    lines, folder = [], RunFolder(tmp_path, "x")
+    config = replace(CONFIG, no_val=True, n_epochs=1, lr_steps=(), jit="off")
+    audiovisual.run(config, drawn(), folder, lines.append)
+    assert any("32 clips to learn from, 0 to validate on" in line for line in lines)
+    training = json.loads(folder.record_path.read_text())["training"]
+    assert training["kept_epoch"] == 1 and training["val_acc"] is None
 
 
 def test_each_condition_is_scored_on_the_same_clips(trained):

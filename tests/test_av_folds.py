@@ -116,6 +116,23 @@ def test_one_command_gives_the_table_of_all_folds(table):
     assert np.average(both.accuracy, weights=both.clips) == pytest.approx(chosen.mean())
 
 
+@pytest.mark.parametrize(
+    "words, message",
+    [
+        (("--sample_size", 112), "--sample_size: expected 224"),
+        (("--begin_epoch", 5), "goes on by itself"),
+        (("--n_classes", 8), "there are 2 classes (calm, bored)"),
+        (("--no_train", "--name", "none"), "no finished run none"),
+        (("--fusion", "ia,it", "--name", "x"), "--name is of one run"),
+        (("--fusion", "ix"), "--fusion ix: expected one of"),
+    ],
+)
+def test_options_that_cannot_be_are_told(own, tmp_path, command, words, message):
+    fixed = ("ravdess", "train", own, "--labels", ",".join(LABELS))
+    result = command(main, *fixed, "--result_path", tmp_path, *words)
+    assert result.code == 1 and message in result.err
+
+
 def test_features_have_the_statistics_of_the_training_clips(table, own):
     output, _ = table
     record = json.loads((output / "run_ia_nodropout_1_seed_1_fold_1.json").read_text())

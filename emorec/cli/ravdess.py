@@ -6,214 +6,18 @@ import argparse
 from pathlib import Path
 
 from emorec.cli import ravdess_miniature as miniature
+from emorec.cli import ravdess_options as options
 from emorec.cli.console import INCOMPLETE, OK, say
 from emorec.errors import SpecError
 
-OUTPUT = "models/ravdess"
 COEFFICIENTS = 10
 _PRINTED = 5
-# Option -> type, help; those of `emorec.training.av_config.AvConfig`.
-_OPTIONS = {
-    "num_heads": (int, "of attention"),
-    "fill": (str, "zeros, noise or addnoise for what a clip lacks (as the mask)"),
-    "pretrain_path": (str, "EfficientFace's checkpoint for the faces"),
-    "pretrain_audio": (
-        str,
-        "model file of --fusion audio to begin the audio's part with; in folds {fold} "
-        "in it is the fold's number",
-    ),
-    "coefficients": (int, "MFCC of a step of sound"),
-    "batch_size": (int, "clips per batch, before masks make copies"),
-    "n_epochs": (int, "epochs; the best one on validation is kept"),
-    "learning_rate": (float, "of PyTorch's SGD"),
-    "momentum": (float, "of the gradient descent"),
-    "dampening": (float, "each step is 1 less this as long"),
-    "weight_decay": (float, "L2, in the gradient"),
-    "manual_seed": (int, "everything follows from it"),
-    "jit": (str, "auto, on or off: XLA"),
-    "precision": (str, "float32 or mixed_bfloat16"),
-}
 
 
 def add_commands(parser: argparse.ArgumentParser) -> None:
     """Add ``emorec ravdess ...``."""
-    commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    prepare_parser = commands.add_parser(
-        "prepare",
-        help="faces and sound of clips as the fusion takes them; resumes",
-        description="Cut 15 faces and 3.6 s of sound out of each clip of RAVDESS, or "
-        "of own clips listed in a CSV (video, audio, label, speaker, split), in "
-        "parallel. Without clips, make a miniature of synthetic actors. Clips that are "
-        "finished are not repeated. Exits with 3 when something could not be made.",
-    )
-    prepare_parser.add_argument(
-        "clips",
-        metavar="DIR|CSV",
-        nargs="?",
-        help="folder with Actor_01 to 24, or a list of clips (a miniature)",
-    )
-    miniature.add_option(prepare_parser)
-    prepare_parser.add_argument(
-        "--output",
-        metavar="DIR",
-        help=f"folder of the results (of the miniature: {miniature.PREPARED})",
-    )
-    prepare_parser.add_argument(
-        "--labels",
-        metavar="A,B,...",
-        help="classes of a CSV in their order (those of RAVDESS)",
-    )
-    prepare_parser.add_argument(
-        "--fold",
-        type=int,
-        choices=range(1, 6),
-        help="test on this one of five groups of actors (the published split)",
-    )
-    prepare_parser.add_argument(
-        "--workers", type=int, help="processes (as many as there are cores)"
-    )
-    prepare_parser.add_argument(
-        "--detect_every",
-        type=int,
-        default=4,
-        metavar="N",
-        help="look for faces in each N-th of the 15 frames, and in more where they "
-        "move; 1 for all, as published",
-    )
-    prepare_parser.add_argument(
-        "--confidence", type=float, default=0.9, metavar="P", help="least, of a face"
-    )
-    prepare_parser.add_argument(
-        "--min_face",
-        type=int,
-        default=40,
-        metavar="PIXELS",
-        help="smallest face to look for; larger is faster (RAVDESS: 120)",
-    )
-    prepare_parser.add_argument(
-        "--whole_frames",
-        action="store_true",
-        help="the clips show the face alone: take each frame as the face, and look for "
-        "none (as of the miniature)",
-    )
-    prepare_parser.add_argument(
-        "--literal",
-        action="store_true",
-        help="as the published program: the first 3.6 s of long videos, blue first",
-    )
-    prepare_parser.set_defaults(run=prepare)
-
-    train_parser = commands.add_parser(
-        "train",
-        help="train a fusion on prepared clips and evaluate it",
-        description="Train a network on what prepare wrote, and evaluate it on the "
-        "test clips with both modalities and with each alone. An interrupted training "
-        "goes on; a finished one is not repeated. Defaults are the published settings; "
-        "without data, those of a miniature of synthetic actors, which is made.",
-    )
-    _add_data(train_parser)
-    miniature.add_option(train_parser)
-    train_parser.add_argument("--name", default="", help="of the run")
-    train_parser.add_argument(
-        "--fusion",
-        default="ia",
-        help="ia, it (intermediate attention, transformer), lt (late), or audio or "
-        "video alone; several with commas, or all for the three",
-    )
-    train_parser.add_argument(
-        "--mask",
-        default="",
-        help="softhard, noise or nodropout: modality dropout in training; several with "
-        "commas, or all",
-    )
-    train_parser.add_argument(
-        "--folds",
-        type=int,
-        metavar="N",
-        help="train and test N times, each speaker once in a test (RAVDESS has five "
-        "published folds)",
-    )
-    for name, (kind, text) in _OPTIONS.items():
-        train_parser.add_argument(
-            f"--{name}", type=kind, default=argparse.SUPPRESS, help=text
-        )
-    train_parser.add_argument(
-        "--lr_steps",
-        type=int,
-        nargs="*",
-        default=argparse.SUPPRESS,
-        metavar="EPOCH",
-        help="where the rate falls to a tenth",
-    )
-    train_parser.add_argument(
-        "--freeze_frames",
-        action="store_true",
-        help="compute the faces' features once and train what is behind them",
-    )
-    train_parser.add_argument(
-        "--standardise",
-        action="store_true",
-        help="give each MFCC, and feature of frozen frames, mean 0 and deviation 1 "
-        "over the training clips",
-    )
-    train_parser.set_defaults(run=train)
-
-    test_parser = commands.add_parser(
-        "test",
-        help="evaluate a trained network with and without each modality",
-        description="Evaluate a finished run on the clips of a split with both "
-        "modalities and with each alone, the other replaced by zeros or noise.",
-    )
-    test_parser.add_argument("model", metavar="MODEL", help="a run by name")
-    _add_data(test_parser)
-    test_parser.add_argument("--split", choices=("valid", "test"), default="test")
-    test_parser.add_argument(
-        "--attention",
-        nargs="*",
-        metavar="CLIP",
-        help="write the attention maps, and draw them over time for these clips (the "
-        "first of each class)",
-    )
-    test_parser.set_defaults(run=test)
-
-    import_parser = commands.add_parser(
-        "import",
-        help="make a run of a published checkpoint",
-        description="Read the weights of a whole network (.pth, extra torch, or a "
-        "state dictionary as .npz) and write them as a run. Everything must have its "
-        "place and shape.",
-    )
-    import_parser.add_argument("checkpoint", metavar="CHECKPOINT")
-    import_parser.add_argument("--output", default=OUTPUT, metavar="DIR")
-    import_parser.add_argument("--name", default="", help="of the run (the file's)")
-    import_parser.add_argument(
-        "--fusion",
-        choices=("ia", "it", "lt"),
-        required=True,
-        help="intermediate attention, intermediate or late transformer",
-    )
-    import_parser.add_argument("--num_heads", type=int, default=1)
-    import_parser.add_argument(
-        "--rgb",
-        action="store_true",
-        help="the network learnt from red, green, blue; published ones from blue first",
-    )
-    import_parser.set_defaults(run=import_checkpoint)
-
-
-def _add_data(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "folder",
-        metavar="DIR",
-        nargs="?",
-        help="what prepare wrote, or its annotations.txt (a miniature)",
-    )
-    parser.add_argument(
-        "--labels", metavar="A,B,...", help="classes in their order (RAVDESS' eight)"
-    )
-    parser.add_argument(
-        "--output", default=OUTPUT, metavar="DIR", help="folder of runs and results"
-    )
+    run = {"prepare": prepare, "train": train, "test": test}
+    options.add_commands(parser, run | {"import": import_checkpoint})
 
 
 def _read(arguments: argparse.Namespace, coefficients: int):
@@ -232,10 +36,11 @@ def _read(arguments: argparse.Namespace, coefficients: int):
 
 def train(arguments: argparse.Namespace) -> int:
     """Train networks and evaluate them: one, or each fusion with each mask."""
+    options.check_published(arguments)
     from emorec.training.av_config import AvConfig
 
-    given = {k: v for k, v in vars(arguments).items() if k in _OPTIONS}
-    given |= {k: getattr(arguments, k) for k in ("freeze_frames", "standardise")}
+    given = {k: v for k, v in vars(arguments).items() if k in options.OPTIONS}
+    given |= {k: getattr(arguments, k) for k in options.SWITCHES}
     if "lr_steps" in arguments:
         given["lr_steps"] = tuple(arguments.lr_steps)
     given = miniature.with_preset(arguments, given)
@@ -253,6 +58,8 @@ def train(arguments: argparse.Namespace) -> int:
     output, names = Path(arguments.output), []
     for config in configs:
         names.append(arguments.name or config.run_name + miniature.suffix(data))
+        if arguments.no_train:
+            _check_trained(output, names[-1], arguments.folds)
         if arguments.folds:
             run_folds(config, data, output, names[-1], arguments.folds, say)
             continue
@@ -263,6 +70,16 @@ def train(arguments: argparse.Namespace) -> int:
         _write_table(output, names, FOLDS_SPLIT if arguments.folds else "test")
     say(f"Written: {output}/*_{names[-1]}.*, incomplete.csv")
     return OK
+
+
+def _check_trained(output: Path, name: str, folds: int | None) -> None:
+    from emorec.artifacts.runs import RunFolder
+
+    names = [f"{name}_fold_{n}" for n in range(1, folds + 1)] if folds else [name]
+    for one in names:
+        record = RunFolder(output, one).record() or {}
+        if record.get("status") != "complete":
+            raise SpecError(f"--no_train: there is no finished run {one} in {output}.")
 
 
 def _combinations(fusions: str, masks: str) -> list[tuple[str, str]]:
@@ -293,6 +110,7 @@ def _write_table(output: Path, names: list[str], split: str) -> None:
 
 def test(arguments: argparse.Namespace) -> int:
     """Evaluate a finished run."""
+    options.check_published(arguments)
     from emorec.artifacts.runs import RunFolder
     from emorec.training import audiovisual, av_scores
 

@@ -99,6 +99,7 @@ def fusion_network(
     initializer: str = "he_normal",
     coefficients: int = COEFFICIENTS,
     features: int = FEATURES,
+    dropout: float = 0.0,
 ) -> keras.Model:
     """Build the network behind the frame network.
 
@@ -107,6 +108,9 @@ def fusion_network(
     coefficients, features : int
         C and W, the widths of a step of audio and of a frame; for others than the
         published ones no published weights fit.
+    dropout : float
+        Share of the frames' features, and of what is classified, that training leaves
+        out; the published network has none.
 
     Returns
     -------
@@ -118,7 +122,8 @@ def fusion_network(
     audio = keras.Input((None, coefficients), name="audio")
     features = keras.Input((frames, features), name="frames")
     voice = _voice_stage(audio, 1, initializer)
-    face = _face_stage(features, 1, initializer)
+    face = layers.Dropout(dropout)(features) if dropout else features
+    face = _face_stage(face, 1, initializer)
     if fusion == "lt":
         voice = _voice_stage(voice, 2, initializer)
         face = _face_stage(face, 2, initializer)
@@ -149,6 +154,7 @@ def fusion_network(
         idle = IdleDense(num_labels, dtype="float32", name=f"{model}_{CLASSIFIER}")
         means.append(idle(x))
     x = layers.Concatenate(dtype="float32", name="both")(means)
+    x = layers.Dropout(dropout, dtype="float32")(x) if dropout else x
     logits = _classified(x, num_labels, CLASSIFIER)
     return keras.Model({"audio": audio, "frames": features}, logits, name="fusion")
 
@@ -196,6 +202,7 @@ def features_network(
     frames: int = FRAMES,
     initializer: str = "he_normal",
     features: int = FEATURES,
+    dropout: float = 0.0,
 ) -> keras.Model:
     """Build the network of the face alone behind the frame network.
 
@@ -203,11 +210,15 @@ def features_network(
     -------
     keras.Model
         Input ``frames`` (B, F, W) float, W `features` of each frame. Output: logits
-        (B, K) float32.
+        (B, K) float32. Dropout as of `fusion_network`.
     """
     features = keras.Input((frames, features), name="frames")
-    x = _face_stage(_face_stage(features, 1, initializer), 2, initializer)
-    x = _classified(_mean_over_time(x, _FACE), num_labels, f"{_FACE}_{CLASSIFIER}")
+    x = layers.Dropout(dropout)(features) if dropout else features
+    x = _mean_over_time(
+        _face_stage(_face_stage(x, 1, initializer), 2, initializer), _FACE
+    )
+    x = layers.Dropout(dropout, dtype="float32")(x) if dropout else x
+    x = _classified(x, num_labels, f"{_FACE}_{CLASSIFIER}")
     return keras.Model({"frames": features}, x, name="features_network")
 
 

@@ -146,10 +146,12 @@ def _train(
     # A clip that has nothing a network takes says nothing.
     there = np.any([arrays.present[name] for name in inputs], axis=0)
     rows = {split: data.rows(split, there) for split in ("train", "valid")}
+    if config.no_val:
+        rows = {"train": np.sort(np.concatenate(list(rows.values())))}
     counts = {split: len(numbers) for split, numbers in rows.items()}
     say(
         f"{model.count_params():,} parameters; {counts['train']:,} clips to learn "
-        f"from, {counts['valid']:,} to validate on."
+        f"from, {counts.get('valid', 0):,} to validate on."
     )
     held = {AUDIO: "MFCC at 22050 Hz", VIDEO: "faces, RGB"}
     if not arrays.has_faces:
@@ -178,14 +180,15 @@ def _train(
             fill=config.fill or None,
             inputs=inputs,
         ),
-        "valid": AvPipeline(
+    }
+    if "valid" in rows:
+        pipelines["valid"] = AvPipeline(
             arrays,
             config.batch_size,
             rows["valid"],
             fill=config.fill or None,
             inputs=inputs,
-        ),
-    }
+        )
     fitted = _fit(config, model, pipelines, folder, digest(settings), say)
     seconds = time.perf_counter() - began
     with whole_file(model_path(folder)) as temporary:
@@ -198,7 +201,9 @@ def _train(
         training={
             "epochs": len(fitted.history["loss"]),
             "kept_epoch": fitted.best_epoch + 1,
-            "val_acc": fitted.history["val_acc"][fitted.best_epoch],
+            "val_acc": fitted.history.get("val_acc", {fitted.best_epoch: None})[
+                fitted.best_epoch
+            ],
             "resumed_after": fitted.resumed_at,
             "seconds": round(seconds, 1),
             "devices": accelerators or ["CPU"],
@@ -233,11 +238,12 @@ def _fit(
         metrics=[acc, keras.metrics.TopKCategoricalAccuracy(top, name=f"top{top}")],
         jit_compile=backend.compilation_of_convolutions(config.jit),
     )
+    monitor = "epoch" if config.no_val else "val_acc"
     progress = Progress(
-        train, folder.resume_folder, "val_acc", config.n_epochs, run_id, say
+        train, folder.resume_folder, monitor, config.n_epochs, run_id, say
     )
     try:
-        return fit(model, train, pipelines["valid"], config.n_epochs, progress)
+        return fit(model, train, pipelines.get("valid"), config.n_epochs, progress)
     except Exception as error:
         failures = [pipe.failure for pipe in pipelines.values() if pipe.failure]
         if failures and not isinstance(error, DataError):

@@ -41,6 +41,11 @@ class AvConfig:
     standardise : bool
         Give each MFCC, and each feature of frozen frames, mean 0 and deviation 1 over
         the training clips. Given features of faces always are.
+    dropout : float
+        Of features of faces and of what is classified, where frames are frozen or
+        their features given; the published network has none.
+    no_val : bool
+        Learn from the validation clips, too, and keep the last epoch.
     batch_size, n_epochs : int
         Clips per batch, before masks make copies; the best epoch on validation is kept.
     learning_rate, momentum, dampening, weight_decay : float
@@ -60,6 +65,8 @@ class AvConfig:
     freeze_frames: bool = False
     coefficients: int = 10
     standardise: bool = False
+    dropout: float = 0.0
+    no_val: bool = False
     batch_size: int = 8
     n_epochs: int = 100
     learning_rate: float = 0.04
@@ -86,6 +93,7 @@ class AvConfig:
             "n_epochs": (1, 100_000),
             "learning_rate": (1e-12, 1e3),
             "momentum": (0, 0.9999),
+            "dropout": (0, 0.9999),
             "dampening": (0, 0.9999),
             "weight_decay": (0, 1),
         }

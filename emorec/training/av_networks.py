@@ -38,7 +38,9 @@ def build(config: AvConfig, data: AvData, say: Say) -> keras.Model:
         return networks.audio_network(labels, coefficients=coefficients)
     if not data.arrays.has_faces:
         if config.fusion == VIDEO:
-            network = networks.features_network(labels, frames, features=width)
+            network = networks.features_network(
+                labels, frames, features=width, dropout=config.dropout
+            )
         else:
             network = networks.fusion_network(
                 config.fusion,
@@ -47,6 +49,7 @@ def build(config: AvConfig, data: AvData, say: Say) -> keras.Model:
                 frames,
                 coefficients=coefficients,
                 features=width,
+                dropout=config.dropout,
             )
             _begin_audio(network, config.pretrain_audio, say)
         return _as_batches_have_it(network)
