@@ -197,9 +197,7 @@ def test_a_whole_frame_is_a_face_and_no_detector_is_asked(tmp_path):
     path = write_video(tmp_path / "a.mp4", [picture((40, 30))] * 50)
     found = face_clip(path, refuse, AvSettings(whole_frames=True))
     frames = list(read_frames(path, 30, 1))
-    expected = [
-        cut(frames[n][1], (0, 0, 160, 120), 224) for n in wanted_frames(60)[:8]
-    ]
+    expected = [cut(frames[n][1], (0, 0, 160, 120), 224) for n in wanted_frames(60)[:8]]
     assert (found.images[:8] == expected).all()
     assert (whole_box(frames[0][1]) == [0, 0, 160, 120]).all()
     # 2 s of 3.6: eight of the fifteen frames are there.

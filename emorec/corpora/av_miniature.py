@@ -218,7 +218,9 @@ class _Actor:
             clothes=60.0,
         )
         # How much less green and blue than red the skin has; the wall has all.
-        self.tint = np.cumsum([0.0, random.uniform(0.14, 0.19), random.uniform(0.1, 0.16)])
+        self.tint = np.cumsum(
+            [0.0, random.uniform(0.14, 0.19), random.uniform(0.1, 0.16)]
+        )
         self.rest = random.normal(0, 0.03, 6)
 
     def perform(
