@@ -195,6 +195,8 @@ class _Talker:
             mouth=random.uniform(0.35, 0.45),
             apart=random.uniform(0.31, 0.38),
             clothes=random.uniform(10, 250),
+            # Brighter than what is behind it, as MTCNN needs it to find a drawn face.
+            skin=random.uniform(115, 180),
             blur=0.0,
         )
         self.rest = random.normal(0, 0.05, 6)
@@ -225,8 +227,8 @@ class _Talker:
         shapes[random.random(len(moments)) < 0.03, EYES] = -0.4
         sway = np.cumsum(random.normal(0, 0.006, (len(moments), 3)), axis=0)
         look = self.look._replace(
-            background=random.uniform(20, 240),
-            light=tuple(random.uniform(-20, 20, 2)),
+            background=self.look.skin - random.uniform(50, 90),
+            light=tuple(random.uniform(-8, 8, 2)),
         )
         return [
             drawn_faces.draw_face(
