@@ -2,11 +2,13 @@
 
 JAX compiles everything by XLA. Of a depthwise convolution XLA makes a general one,
 which on a CPU takes tens of times as long as the same written as products of shifted
-images, which it joins to one loop; the gradient of a 1 x 1 convolution takes three
-times as long as that of a matrix product, and so does that of its windows for maxima
-(benchmarks/audiovisual_training.py measures the whole). The layers here compute what
-those of Keras do, to rounding, with the same weights. On TensorFlow, which has kernels
-of its own for a CPU, and on accelerators they are Keras'.
+images, which it joins to one loop. The gradient of a 1 x 1 convolution takes three
+times as long there as that of a matrix product, that of the maxima of windows six times
+as long as that of the maxima of shifted images.
+
+The layers here compute what those of Keras do, to rounding, with the same weights. On
+TensorFlow, which has kernels of its own for a CPU, and on accelerators they are Keras'
+(``benchmarks/audiovisual_training.py --programs emorec "emorec, kernels"``).
 """
 
 from __future__ import annotations
