@@ -51,13 +51,13 @@ def a_face(random, scale=50.0, where=(200.0, 100.0)):
     return random.normal(size=(68, 2)) * scale + where
 
 
-def faces_of(corpus, seed=0):
+def faces_of(corpus, longest=3, seed=0):
     """Return landmarks in which the mouth is as open as the emotion's number."""
     random = np.random.default_rng(seed)
     rest = a_face(random)
     clips = []
     for number in corpus.classes:
-        frames = rest + random.normal(0, 1, (random.integers(3, 5), 68, 2))
+        frames = rest + random.normal(0, 1, (random.integers(3, longest + 1), 68, 2))
         frames[:, 48:] += 40 * (number - 3)
         clips.append(frames + random.normal(0, 300, 2))
     return Landmarks.of(corpus.ids, clips)
@@ -166,7 +166,9 @@ def test_landmarks_are_learnt_and_clips_without_have_no_prediction(corpus, tmp_p
     found = faces_of(corpus)
     keep = [n for n, name in enumerate(found.ids) if name != "test/dia1_utt0"]
     fewer = Landmarks.of([found.ids[n] for n in keep], [found.clip(n) for n in keep])
-    config = MeldFaceConfig(num_epochs=8, learning_rate=5e-3, clip=1.0, jit="off")
+    config = MeldFaceConfig(
+        batch_size=12, num_epochs=6, learning_rate=5e-3, clip=1.0, jit="off"
+    )
     table, said = a_run(corpus, fewer, tmp_path, config)
     scores = table.set_index(["split", "predictor"])["weighted_f1"]
     assert scores["test", "model"] > 0.8 > scores["test", "constant"]
@@ -499,7 +501,7 @@ def test_the_commands_run_end_to_end(filmed, corpus, tmp_path, monkeypatch, caps
     )
     found = read_landmarks(tmp_path / "out" / "landmarks.npz")
     assert found.ids == ["train/dia0_utt0", "dev/dia0_utt0"]
-    write_landmarks(tmp_path / "all.npz", faces_of(corpus))
+    write_landmarks(tmp_path / "all.npz", faces_of(corpus, longest=4))
     words = ["face", corpus.folder, "--landmarks", tmp_path / "all.npz", "--literal"]
     words += ["--num-epochs", 1, "--batch-size", 12, "--output", tmp_path / "out"]
     words += ["--jit", "off"]
@@ -523,9 +525,9 @@ def both_branches_train(folder):
     noise = np.random.default_rng(0).normal(0, 0.1, (ALL, 7))
     values = (np.eye(7)[corpus.classes] + noise).astype(np.float32)
     vectors = Vectors("made", values, pd.DataFrame({"id": [], "reason": []}))
-    config = MeldAudioConfig(num_epochs=8, learning_rate=0.01)
+    config = MeldAudioConfig(num_epochs=6, learning_rate=0.01)
     meld_audio.run(config, corpus, vectors, RunFolder(folder, "audio"), print)
-    config = MeldFaceConfig(num_epochs=2, learning_rate=5e-3, clip=1.0)
+    config = MeldFaceConfig(batch_size=12, num_epochs=1)
     run(config, corpus, faces_of(corpus), RunFolder(folder, "face"), print)
 
 
