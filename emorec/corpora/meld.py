@@ -6,7 +6,6 @@ Conversations": seven emotions, three sentiments, three official splits by dialo
 
 from __future__ import annotations
 
-import random
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -14,20 +13,16 @@ import numpy as np
 import pandas as pd
 
 from emorec.corpora import meld_checks, meld_files
-from emorec.corpora.meld_files import AUDIO, SPLITS, VIDEO
+from emorec.corpora.meld_files import AUDIO, MARK, SPLITS, VIDEO
 from emorec.corpora.meld_table import Row, read_rows
 from emorec.errors import DataError, SpecError
 from emorec.labels import MELD_ALPHABETICAL, LabelSchema
 
 DATASET, MINIATURE = "meld", "meld_miniature"
-# Lies in the folder of a miniature.
-MARK = "SYNTHETIC"
 REPORT = ("utterance", "left_out", "reason")
 WAYS = ("ordered", "random", "joy")
 # So many of the 4,710 neutral utterances of training go.
 _DROPPED, _NEUTRAL = 2710, 4710
-# Dialogues of the smaller datasets.
-SIZES = {"small": 20, "medium": 40, "large": 80}
 
 
 @dataclass(frozen=True)
@@ -132,6 +127,28 @@ class Meld:
             return list(self.video)
         pairs = zip(self.audio, self.video, strict=True)
         return [sound or video for sound, video in pairs]
+
+    def described(self) -> list[str]:
+        """Return lines for people: each split with its classes and media."""
+        lines = []
+        media = {kind: self.media(kind) for kind in (AUDIO, VIDEO)}
+        for split in SPLITS:
+            rows = self.rows(split)
+            dialogues = len(set(self.dialogues[rows].tolist()))
+            speakers = len(set(self.speakers[rows].tolist()))
+            there = {
+                kind: sum(files[row] is not None for row in rows)
+                for kind, files in media.items()
+            }
+            lines.append(
+                f"{split}: {len(rows):,} utterances in {dialogues:,} dialogues of "
+                f"{speakers:,} speakers; {there[AUDIO]:,} with sound, "
+                f"{there[VIDEO]:,} with video"
+            )
+            counts = np.bincount(self.classes[rows], minlength=len(self.schema))
+            counted = zip(self.schema.labels, counts.tolist(), strict=True)
+            lines.append("  " + ", ".join(f"{k} {count:,}" for k, count in counted))
+        return lines
 
     def only(self, chosen: np.ndarray) -> Meld:
         """Return the utterances that `chosen`, a mask or numbers, picks, in its order.
@@ -261,47 +278,3 @@ def fewer_neutral(corpus: Meld, how: str, seed: int = 0) -> np.ndarray:
     else:
         gone = np.random.default_rng(seed).choice(neutral, dropped, replace=False)
     return np.setdiff1d(rows, gone)
-
-
-def smaller(corpus: Meld, size: str) -> Meld:
-    """Return one of the smaller datasets that were made of MELD's training dialogues.
-
-    Dialogues of train are sorted as text and shuffled by Python's generator with seed
-    0; the first 80 are sorted again, and the first 20, 40 or all of them make train,
-    dev and test, 80, 10 and 10 %, in this order. Each smaller one lies in the next
-    one's train.
-
-    Parameters
-    ----------
-    corpus : Meld
-    size : {"small", "medium", "large"}
-
-    Returns
-    -------
-    Meld
-        Utterances of the corpus with another `split`: 173, 14, 17 (small), 297, 47, 31
-        (medium) or 584, 97, 108 (large). Ids and dialogues keep the name of train.
-
-    Raises
-    ------
-    SpecError
-        For another size.
-    DataError
-        When the corpus has fewer than 80 dialogues in train.
-    """
-    if size not in SIZES:
-        raise SpecError(f"Size '{size}': expected {', '.join(SIZES)}.")
-    dialogues = sorted(set(corpus.dialogues[corpus.rows("train")].tolist()))
-    most = max(SIZES.values())
-    if len(dialogues) < most:
-        raise DataError(
-            f"{corpus.folder}: {len(dialogues)} dialogues in train; the smaller "
-            f"datasets are made of {most}."
-        )
-    random.Random(0).shuffle(dialogues)
-    chosen = sorted(dialogues[:most])[: SIZES[size]]
-    bounds = (8 * len(chosen) // 10, 9 * len(chosen) // 10)
-    parts = np.split(np.array(chosen), bounds)
-    split = {name: word for word, p in zip(SPLITS, parts, strict=True) for name in p}
-    kept = corpus.only(np.isin(corpus.dialogues, chosen))
-    return replace(kept, split=np.array([split[name] for name in kept.dialogues], str))

@@ -9,8 +9,11 @@ from pathlib import Path
 from emorec.errors import DataError
 from emorec.features.audio import AUDIO_SUFFIXES
 from emorec.features.video import VIDEO_SUFFIXES
+from emorec.files import whole_file
 
 RAW = "MELD.Raw"
+# Lies in the folder of a miniature.
+MARK = "SYNTHETIC"
 AUDIO, VIDEO = "audio", "video"
 VIDEO_FOLDERS = {
     "train": "train_splits",
@@ -48,6 +51,28 @@ def find_table(folder: Path, split: str) -> Path:
         f"{RAW}/. The csv files come with MELD.Raw.tar.gz and in the folder data/MELD "
         "of the project declare-lab/MELD."
     )
+
+
+def copy_tables(folder: Path, output: Path) -> None:
+    """Copy the csv files, and the mark of a miniature, to another folder.
+
+    Raises
+    ------
+    DataError
+        When that folder has others, or cannot be written.
+    """
+    sources = {find_table(folder, split) for split in SPLITS}
+    if (folder / MARK).is_file():
+        sources.add(folder / MARK)
+    for source in sorted(sources):
+        content, target = source.read_bytes(), output / source.name
+        if not target.is_file():
+            with whole_file(target) as temporary:
+                temporary.write_bytes(content)
+        elif target.read_bytes() != content:
+            raise DataError(
+                f"{target}: differs from {source}. Choose another --output."
+            )
 
 
 def media_folders(folder: Path, split: str, kind: str) -> list[Path]:

@@ -32,12 +32,8 @@ SENTIMENTS = ("negative", "neutral", "positive")
 _TIME = re.compile(r"\d{1,2}:\d\d:\d\d,\d{1,3}")
 
 
-def _meant(code: int) -> str:
-    return bytes([code]).decode("cp1252", "replace").replace("\ufffd", "")
-
-
-# What Windows-1252 has where Unicode has control characters without a meaning in text.
-_CONTROLS = {code: meant for code in range(0x80, 0xA0) if (meant := _meant(code))}
+# Windows-1252 has apostrophes, dashes and others where Unicode has control characters.
+_CONTROL = re.compile("[\x80-\x9f]")
 
 
 class Row(NamedTuple):
@@ -140,14 +136,18 @@ def _decode(path: Path) -> tuple[str, list[str]]:
             ) from error
         notices.append("not in UTF-8; read as Windows-1252")
     # Early copies took Windows-1252 for Latin-1 and hold U+0092 where the published
-    # files have an apostrophe, U+2019.
-    count = sum(map(text.count, map(chr, _CONTROLS)))
+    # files have an apostrophe, U+2019. In text these characters mean nothing else.
+    text, count = _CONTROL.subn(_meant, text)
     if count:
         notices.append(
             f"{count:,} control characters, as U+0092, read as the apostrophes and "
             "dashes that Windows-1252 has there"
         )
-    return text.translate(_CONTROLS), notices
+    return text, notices
+
+
+def _meant(found: re.Match[str]) -> str:
+    return bytes([ord(found[0])]).decode("cp1252", "ignore")
 
 
 def _parse(path: Path, line: int, header: list[str], fields: list[str]) -> Row:

@@ -46,9 +46,28 @@ def read_sound_of_video(path: str | Path, rate: int = RATE) -> np.ndarray:
     MissingExtraError
         When PyAV is not installed.
     """
-    path = Path(path)
     if rate < 1:
         raise SpecError(f"rate {rate}: expected samples a second, 1 or more.")
+    samples, found = read_native_sound(path)
+    return resample(samples, found, rate)
+
+
+def read_native_sound(path: str | Path) -> tuple[np.ndarray, int]:
+    """Read the sound of a video file at the file's own rate.
+
+    Returns
+    -------
+    samples : (N,) float32
+        As of `read_sound_of_video`.
+    rate : int
+        Samples a second.
+
+    Raises
+    ------
+    DataError, MissingExtraError
+        As of `read_sound_of_video`.
+    """
+    path = Path(path)
     if not path.is_file():
         raise DataError(f"{path}: no such file.")
     with open_media(path, "reading the sound of a video") as container:
@@ -83,7 +102,7 @@ def read_sound_of_video(path: str | Path, rate: int = RATE) -> np.ndarray:
         raise DataError(
             f"{path}: {bad} of {len(samples)} samples are not finite. Convert it anew."
         )
-    return resample(samples, found, rate)
+    return samples, found
 
 
 def _pieces(path: Path, container, stream) -> Iterator[tuple[float, np.ndarray, int]]:
