@@ -10,7 +10,8 @@ are scored by cross-validation over dialogues. In each fold, C and the fusion ar
 on the other folds alone, by a cross-validation over dialogues inside them, so that
 nothing is chosen on the rows that are scored.
 Prints weighted F1, macro F1 and accuracy with 95 % intervals over dialogues, the
-constant predictor, and McNemar's test and the paired bootstrap of each fusion against
+constant predictor, stacking of each modality with itself (what stacking gains without
+a second modality), and McNemar's test and the paired bootstrap of each fusion against
 each modality; for every seed of the folds.
 """
 
@@ -36,7 +37,7 @@ from emorec.evaluation.utterances import metrics, write_results
 from emorec.labels import MELD_ALPHABETICAL
 from emorec.progress import track
 
-PENALTIES = (1e-4, 3e-4, 1e-3, 3e-3, 1e-2, 1e-1)
+PENALTIES = (3e-4, 1e-3, 3e-3, 1e-2, 3e-2)
 SCHEMA = MELD_ALPHABETICAL
 
 
@@ -116,6 +117,7 @@ def cross_validated(
     """Return out-of-fold predictions of each modality and fusion, and the choices."""
     number = group_folds(base.groups, arguments.folds, seed)
     names = [*vectors, *(f"fused, {method}" for method in METHODS)]
+    names += [f"stacked, {name} alone" for name in vectors]
     scores = {name: np.zeros(base.scores.shape) for name in names}
     choices = []
     for fold in track(range(arguments.folds), "Folds"):
@@ -136,6 +138,13 @@ def cross_validated(
             scores[f"fused, {method}"][test] = fusion.apply(unseen)
             if fusion.weights is not None:
                 row[f"{method}: {selected.models[0]}"] = round(fusion.weights[0], 3)
+        for place, name in enumerate(vectors):
+            twice = [
+                join([part, replace(part, model="again")])
+                for part in (selection[place], scored[place])
+            ]
+            alone = fit("stacking", twice[0]).apply(twice[1])
+            scores[f"stacked, {name} alone"][test] = alone
         choices.append(row)
     return {name: _named(base, name, s) for name, s in scores.items()}, pd.DataFrame(
         choices
@@ -187,6 +196,9 @@ def main() -> None:
         for name, one in found.items():
             for other in vectors if name not in vectors else ():
                 print(compare(one, found[other]).describe())
+        for name in vectors:
+            alone = found[f"stacked, {name} alone"]
+            print(compare(found["fused, stacking"], alone).describe())
         if arguments.output:
             parts = [
                 replace(one, model=f"{name.replace(', ', '_')}_seed_{seed}")

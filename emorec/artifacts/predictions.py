@@ -13,15 +13,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
-from zipfile import BadZipFile
 
 import numpy as np
-from scipy.special import softmax
 
-from emorec.corpora.fer_votes import label
+from emorec.artifacts.prediction_arrays import labelled, read_arrays
 from emorec.errors import DataError, LabelMismatchError, SpecError, shorten
 from emorec.files import whole_file
-from emorec.labels import FERPLUS, FERPLUS_VOTES, LabelSchema, check_same, label_map
+from emorec.labels import LabelSchema, check_same, label_map
 
 _NAME = re.compile(r"predictions_([^_]+)_(.+)")
 # What probabilities stored with 16 bits may lack of 1.
@@ -221,7 +219,7 @@ def read_predictions(path: str | Path) -> Predictions:
         of intensities (CMU-MOSEI) and sentiment.
     """
     path = Path(path)
-    content = _arrays(path)
+    content = read_arrays(path)
     for name in ("ids", "spec"):
         if name not in content:
             raise DataError(
@@ -242,7 +240,7 @@ def read_predictions(path: str | Path) -> Predictions:
         )
     named = _NAME.fullmatch(path.stem)
     split, model = named.groups() if named else ("", path.stem)
-    schema, kept, scores, true = _classes(path, content, schema)
+    schema, kept, scores, true = labelled(path, content, schema)
     ids = content["ids"][kept] if content["ids"].shape == kept.shape else content["ids"]
     groups = content.get("groups", content.get("speakers"))
     groups = np.full(len(kept), "") if groups is None else np.asarray(groups, np.str_)
@@ -259,64 +257,3 @@ def read_predictions(path: str | Path) -> Predictions:
         )
     except DataError as error:
         raise DataError(f"{path}: {error}") from error
-
-
-def _arrays(path: Path) -> dict[str, np.ndarray]:
-    """Read every array of an .npz, never code."""
-    try:
-        # numpy leaves a damaged file open that it opened itself.
-        with path.open("rb") as file:
-            content = np.load(file, allow_pickle=False)
-            if isinstance(content, np.ndarray):
-                raise DataError(f"{path}: expected an .npz, found a single array.")
-            with content:
-                return {name: content[name] for name in content.files}
-    except (OSError, ValueError, EOFError, BadZipFile) as error:
-        raise DataError(
-            f"{path}: expected an .npz of predictions ({error})."
-        ) from error
-
-
-def _classes(
-    path: Path, content: dict[str, np.ndarray], schema: LabelSchema
-) -> tuple[LabelSchema, np.ndarray, np.ndarray, np.ndarray]:
-    """Return the schema, which rows are labelled (n,), scores (m, K), true (m,)."""
-    scores = _scores(path, content)
-    kept = np.ones(len(scores), bool)
-    if "labels" in content:
-        true = content["labels"]
-    elif "teacher" in content:
-        true = content["teacher"].argmax(axis=1)
-    else:
-        raise DataError(f"{path}: has no array labels: the true classes are missing.")
-    if true.ndim == 2:
-        expected = (len(scores), len(FERPLUS_VOTES))
-        if true.shape != expected or schema.labels[: len(FERPLUS)] != FERPLUS.labels:
-            raise DataError(
-                f"{path}: expected a class or the votes of FER+ for each of "
-                f"{len(scores)} rows, found labels of the shape {true.shape}."
-            )
-        votes = label(true, "majority")
-        kept, true = votes.kept, votes.classes
-        # Of a network with ten outputs the categories that are no emotion are left out.
-        scores = scores[kept, : len(FERPLUS)]
-        scores = scores / scores.sum(axis=1, keepdims=True)
-        schema = FERPLUS
-    return schema, kept, scores, true
-
-
-def _scores(path: Path, content: dict[str, np.ndarray]) -> np.ndarray:
-    """Return (n, K) float64 probabilities."""
-    name = next((k for k in ("scores", "logits", "logits_both") if k in content), None)
-    if name is None:
-        raise DataError(
-            f"{path}: expected scores of classes (an array scores, logits or "
-            f"logits_both), found {shorten(sorted(content))}."
-        )
-    values = np.asarray(content[name], np.float64)
-    if values.ndim != 2:
-        raise DataError(
-            f"{path}: expected {name} of two dimensions, found the shape "
-            f"{values.shape}."
-        )
-    return values if name == "scores" else softmax(values, axis=1)

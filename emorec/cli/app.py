@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from emorec import __version__
-from emorec.cli import faces, mosei, mosi, ravdess, voices
+from emorec.cli import faces, fuse, mosei, mosi, ravdess, voices
 from emorec.cli.console import Parser, guarded
 
 
@@ -24,6 +24,9 @@ def main(arguments: list[str] | None = None) -> int:
     )
     ravdess.add_commands(
         groups.add_parser("ravdess", help="RAVDESS: audio-visual fusion")
+    )
+    fuse.add_commands(
+        groups.add_parser("fuse", help="late fusion of any models' predictions")
     )
     parsed = parser.parse_args(arguments)
     return guarded(lambda: parsed.run(parsed))

@@ -57,9 +57,9 @@ class Comparison:
         """Return the comparison as a line."""
         return (
             f"{self.first} less {self.second}: weighted F1 {self.difference:+.3f} "
-            f"({self.low:+.3f} to {self.high:+.3f}, p {self.bootstrap:.3f}); right "
-            f"alone {self.only_first} and {self.only_second} times, McNemar's p "
-            f"{self.mcnemar:.3f}"
+            f"({self.low:+.3f} to {self.high:+.3f}, {_p(self.bootstrap)}); right "
+            f"alone {self.only_first} and {self.only_second} times, McNemar's "
+            f"{_p(self.mcnemar)}"
         )
 
 
@@ -136,6 +136,10 @@ def compare(
         high,
         _both_sides(differences),
     )
+
+
+def _p(value: float) -> str:
+    return "p < 0.001" if value < 0.001 else f"p {value:.3f}"
 
 
 def _both_sides(differences: np.ndarray) -> float:
