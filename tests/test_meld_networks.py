@@ -1,6 +1,7 @@
 """The network over words and dialogues, and its training."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ from emorec.errors import SpecError
 from emorec.training import meld_classifiers as classifiers
 from emorec.training.meld_config import text_config
 from emorec.training.meld_text import run
+from tests.harness import run_on_jax
 from tests.meld_dialogues import quiet, write_corpus
 
 
@@ -215,3 +217,15 @@ def test_another_run_of_the_same_name_is_refused(glove, corpus):
     config, folder, *_ = glove
     with pytest.raises(SpecError, match="units: 8 before, 9 now"):
         run(replace(config, units=9), corpus, folder, quiet)
+
+
+def learns_on_jax(folder, output):
+    corpus = read_meld(folder)
+    config = glove_config(dialogue="causal", encoder="mean", jit="auto", num_epochs=4)
+    table = run(config, corpus, Path(output), quiet)
+    model = table[table["predictor"] == "model"].set_index("split")
+    assert model.loc["dev", "weighted_f1"] > 0.6, model
+
+
+def test_the_network_learns_on_jax_without_tensorflow(folder, tmp_path):
+    run_on_jax("tests.test_meld_networks", "learns_on_jax", folder, tmp_path)
