@@ -191,13 +191,16 @@ class _Talker:
         self.look: Look = drawn_faces.any_look(random)._replace(
             centre=random.normal(0, 0.015, 2),
             tilt=np.deg2rad(random.normal(0, 4)),
-            width=random.uniform(0.78, 0.92),
-            mouth=random.uniform(0.35, 0.45),
-            apart=random.uniform(0.31, 0.38),
+            # MTCNN finds drawn faces like these, which are brighter than what is behind
+            # them, and loses many of others.
+            skin=random.uniform(130, 170),
+            dark=random.uniform(30, 50),
+            scale=random.uniform(0.43, 0.45),
+            width=random.uniform(0.82, 0.88),
+            mouth=random.uniform(0.33, 0.37),
+            apart=random.uniform(0.345, 0.375),
             clothes=random.uniform(10, 250),
-            # Brighter than what is behind it, as MTCNN needs it to find a drawn face.
-            skin=random.uniform(115, 180),
-            blur=0.0,
+            blur=0.6,
         )
         self.rest = random.normal(0, 0.05, 6)
 
