@@ -85,14 +85,14 @@ class TextConfig:
     tfidf_scores: bool = False
     units: int = 64
     num_nodes: int = 100
-    dropout_rate: float = 0.5
-    word_dropout: float = 0.3
+    dropout_rate: float = 0.3
+    word_dropout: float = 0.2
     max_words: int = 32
     fixed_words: bool = False
     preset: str = "roberta_base_en"
     speaker_names: bool = False
     max_length: int = 95
-    learning_rate: float = 1e-3
+    learning_rate: float = 3e-3
     weight_decay: float = 0.0
     warmup: float = 0.0
     batch_size: int = 8
