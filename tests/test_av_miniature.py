@@ -267,7 +267,7 @@ def measured(data, folder, **settings):
 @pytest.fixture(scope="module")
 def measure(tmp_path_factory):
     """Return a function like `measured`, of a miniature, which trains each once."""
-    data = coarse(tmp_path_factory.mktemp("laws"), 0)
+    data = coarse(tmp_path_factory.mktemp("laws"), 1)
     folder = tmp_path_factory.mktemp("runs")
     return cache(
         lambda fusion, mask="nodropout": measured(
