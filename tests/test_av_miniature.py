@@ -267,7 +267,7 @@ def measured(data, folder, **settings):
 @pytest.fixture(scope="module")
 def measure(tmp_path_factory):
     """Return a function like `measured`, of a miniature, which trains each once."""
-    data = coarse(tmp_path_factory.mktemp("laws"), 0)
+    data = coarse(tmp_path_factory.mktemp("laws"), 1)
     folder = tmp_path_factory.mktemp("runs")
     return cache(
         lambda fusion, mask="nodropout": measured(
@@ -282,6 +282,7 @@ def test_face_and_voice_together_tell_more_than_either(measure):
     assert measure("ia")["both", ""] > max(voice, face) + 0.05
 
 
+@pytest.mark.slow
 def test_dropout_in_training_helps_when_a_modality_is_missing(measure):
     with_it, without = measure("ia", "softhard"), measure("ia")
     gained = [with_it[x, "zeros"] - without[x, "zeros"] for x in ("audio", "video")]
