@@ -282,7 +282,7 @@ def test_files_of_audiovisual_clips_are_read(tmp_path):
         speakers,
         np.ones(12, int),
         {("both", ""): logits, ("audio", "zeros"): -logits},
-        0,
+        np.zeros(12, np.int64),
     )
     folder = RunFolder(tmp_path, "ia_softhard")
     write_incomplete(result, folder, spec(RAVDESS, dataset="ravdess"), lambda _: None)

@@ -159,7 +159,7 @@ def _identity(source: str) -> dict[str, list[int]]:
 def _with_sentence_transformers(texts: Sequence[str], source: str) -> np.ndarray:
     if find_spec("sentence_transformers") is None:
         raise MissingExtraError(
-            "sentence-transformers", "text", f"The sentence model {source}"
+            "sentence-transformers", "sentences", f"The sentence model {source}"
         )
     from sentence_transformers import SentenceTransformer
 
