@@ -35,9 +35,16 @@ def table(arguments: argparse.Namespace) -> int:
     from emorec.evaluation.meld_tables import beside, markdown, read_results
     from emorec.files import whole_file
 
-    rows = beside(read_results(arguments.results))
+    results = read_results(arguments.results)
+    others = sorted(set(results["dataset"].astype(str)) - {"meld"})
+    rows = beside(results)
     output = Path(arguments.output or arguments.results)
     text = markdown(rows)
+    if others:
+        text = (
+            f"Runs on {', '.join(others)} are among ours: they say nothing about MELD "
+            f"and must not be compared with what is published.\n\n{text}"
+        )
     write_table(output / "meld_table.csv", rows)
     with whole_file(output / "meld_table.md") as temporary:
         temporary.write_text(text, encoding="utf-8")

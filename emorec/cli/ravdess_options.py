@@ -174,8 +174,8 @@ def add_commands(parser: argparse.ArgumentParser, run: Mapping[str, Callable]) -
     train_parser.add_argument(
         "--standardise",
         action="store_true",
-        help="give each MFCC, and feature of frozen frames, mean 0 and deviation 1 "
-        "over the training clips",
+        help="give each MFCC mean 0 and deviation 1 over the training clips, as "
+        "features of frozen frames always have",
     )
     add_published(train_parser)
     train_parser.set_defaults(run=run["train"])

@@ -81,13 +81,11 @@ def run(
         name = backend.prepare(config.manual_seed, config.precision)
         record = folder.record()
         done = bool(record and record.get("status") == "complete")
-        wanted = [AUDIO, VIDEO] if config.standardise else []
-        if not data.arrays.has_faces:
-            wanted.append(VIDEO)
         data = _with_frames(config, data, folder, say)
         if done:
             statistics = folder.read_spec().normalisation
         else:
+            wanted = [AUDIO, VIDEO] if config.standardise else [VIDEO]
             statistics = training_statistics(data, wanted)
         data = standardised(data, statistics)
         if done:

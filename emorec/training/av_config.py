@@ -39,8 +39,8 @@ class AvConfig:
     coefficients : int
         MFCC of a step of audio.
     standardise : bool
-        Give each MFCC, and each feature of frozen frames, mean 0 and deviation 1 over
-        the training clips. Given features of faces always are.
+        Give each MFCC mean 0 and deviation 1 over the training clips. Features of
+        faces, given or of frozen frames, always have them.
     dropout : float
         Of features of faces and of what is classified, where frames are frozen or
         their features given; the published network has none.
@@ -133,8 +133,7 @@ class AvConfig:
 # For two cores: what is trained on where no data are named.
 MINIATURE = {
     "freeze_frames": True,
-    "standardise": True,
-    "n_epochs": 20,
+    "n_epochs": 30,
     "learning_rate": 0.1,
-    "lr_steps": (14,),
+    "lr_steps": (20,),
 }
