@@ -274,6 +274,7 @@ def measure(tmp_path_factory):
     )
 
 
+@pytest.mark.slow
 def test_face_and_voice_together_tell_more_than_either(measure):
     voice, face = measure("audio")["audio", ""], measure("video")["video", ""]
     assert min(voice, face) > 2 / 8

@@ -205,7 +205,9 @@ def test_training_is_that_of_the_network_of_keras(networks):
         assert np.abs(other - old).max() > 1e-4
 
 
-@pytest.mark.parametrize("precision", ["float32", "mixed_bfloat16"])
+@pytest.mark.parametrize(
+    "precision", ["float32", pytest.param("mixed_bfloat16", marks=pytest.mark.slow)]
+)
 def test_two_trainings_from_one_seed_are_equal_to_the_bit(precision):
     before = keras.config.dtype_policy()
     trained = []

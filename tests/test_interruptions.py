@@ -250,7 +250,8 @@ def test_training_survives_being_killed(place, tmp_path, kills):
     assert results(folder) == place.result
 
 
-@pytest.mark.parametrize("size", [pytest.param(2_000, marks=pytest.mark.slow), 300_000])
+@pytest.mark.slow
+@pytest.mark.parametrize("size", [2_000, 300_000])
 def test_training_on_a_full_disk_is_an_error_and_goes_on(place, tmp_path, size):
     folder = place(tmp_path)
     process = start(TRAIN, SETTINGS, folder, preexec_fn=limit(size))

@@ -106,8 +106,9 @@ def test_without_sentence_transformers_the_error_names_the_extra(monkeypatch):
     from emorec.features import sentence_embeddings as module
 
     monkeypatch.setattr(module, "find_spec", lambda name: None)
-    for program in ("sentence-transformers", "keras-hub"):
-        with pytest.raises(MissingExtraError, match=r"emorec\[text\]"):
+    extras = {"sentence-transformers": "sentences", "keras-hub": "text"}
+    for program, extra in extras.items():
+        with pytest.raises(MissingExtraError, match=rf"emorec\[{extra}\]"):
             embeddings_of(["a"], ["a"], "any-model", program)
 
 

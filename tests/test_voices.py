@@ -411,6 +411,7 @@ def test_an_interrupted_training_goes_on_to_the_same_weights(clips, tmp_path):
         find("y", tmp_path / "b")
 
 
+@pytest.mark.slow
 def test_what_labels_are_learnt_with_is_repeated_bit_by_bit(clips, tmp_path):
     runs = []
     for name in "ab":

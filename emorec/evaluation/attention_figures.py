@@ -41,15 +41,15 @@ def attention_figure(
         ("face attends to sound", video_over_audio, 1),
     )
     for axes, (words, values, over) in zip(grid[0], maps, strict=True):
-        image = axes.pcolormesh(
-            audio_seconds,
-            video_seconds,
+        (left, right), (top, bottom) = _edges(audio_seconds), _edges(video_seconds)
+        image = axes.imshow(
             values,
             cmap="Blues",
             vmin=0,
-            shading="nearest",
+            aspect="auto",
+            interpolation="nearest",
+            extent=(left, right, bottom, top),
         )
-        axes.invert_yaxis()
         axes.set_xlabel("time of the sound (s)")
         axes.set_ylabel("time of the frame (s)")
         axes.set_title(
@@ -70,3 +70,9 @@ def attention_figure(
         axes.spines[["top", "right"]].set_visible(False)
     figure.suptitle(title, fontsize=11)
     return figure
+
+
+def _edges(seconds: np.ndarray) -> tuple[float, float]:
+    """Return where even steps begin and end; a single one lasts the whole clip."""
+    half = (seconds[1] - seconds[0]) / 2 if len(seconds) > 1 else seconds[0]
+    return float(seconds[0] - half), float(seconds[-1] + half)

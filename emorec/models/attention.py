@@ -38,7 +38,10 @@ class Attention(layers.Layer):
         scale = queries.shape[-1] ** -0.5
         scores = ops.matmul(queries * scale, ops.transpose(keys, (0, 1, 3, 2)))
         # float32, so that rows sum to 1 under mixed precision, too.
-        weights = ops.softmax(ops.cast(scores, "float32"), axis=-1)
+        scores = ops.cast(scores, "float32")
+        # A single key gets all attention; Keras warns of its softmax.
+        alone = scores.shape[-1] == 1
+        weights = ops.ones_like(scores) if alone else ops.softmax(scores, axis=-1)
         found = ops.matmul(ops.cast(weights, values.dtype), values)
         found = ops.transpose(found, (0, 2, 1, 3))
         steps, width = ops.shape(found)[1], self.num_heads * found.shape[-1]
