@@ -89,7 +89,7 @@ def run_folds(
     say : callable
         Receives lines for the user.
     """
-    parts, numbers, spec = [], [], None
+    parts, spec = [], None
     for number, split in enumerate(fold_splits(data.clips, count), 1):
         part = AvData(data.clips.with_split(split), data.arrays)
         run = RunFolder(folder, f"{name}_fold_{number}")
@@ -99,7 +99,6 @@ def run_folds(
         own = replace(config, pretrain_audio=begun)
         model, spec, part = audiovisual.run(own, part, run, say)
         parts.append(av_scores.scores(model, spec, part, "test"))
-        numbers += [number] * len(parts[-1].ids)
     whole = pooled(parts, FOLDS_SPLIT)
     run = RunFolder(folder, name)
     write_results(whole, run, spec, say)
