@@ -10,7 +10,6 @@ picture or sound is of a person; scores on it say that the program works.
 from __future__ import annotations
 
 import re
-import wave
 from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
@@ -267,14 +266,7 @@ def _write_clip(folder: Path, name: Name, seed: int) -> None:
     pcm = np.rint(sound * 32767).astype("<i2")
     with whole_file(video_path(folder, name)) as temporary:
         _write_video(temporary, frames, pcm)
-    with (
-        whole_file(sound_path(folder, name)) as temporary,
-        wave.open(str(temporary), "wb") as file,
-    ):
-        file.setnchannels(1)
-        file.setsampwidth(2)
-        file.setframerate(RATE)
-        file.writeframes(pcm.tobytes())
+    drawn_voices.write_sound(sound_path(folder, name), sound)
 
 
 def _write_video(path: Path, frames: list[np.ndarray], pcm: np.ndarray) -> None:

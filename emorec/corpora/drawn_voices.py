@@ -8,11 +8,15 @@ emotion", Table 2; its sizes are chosen, not measured.
 
 from __future__ import annotations
 
+import wave
 from functools import lru_cache
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 from scipy import ndimage, signal
+
+from emorec.files import whole_file
 
 RATE = 16_000
 # Pitch, loudness and timbre change this often a second.
@@ -285,3 +289,12 @@ def _per_sample(control: np.ndarray) -> np.ndarray:
     rise = np.diff(control, axis=-1, append=control[..., -1:])
     samples = control[..., None] + rise[..., None] * (np.arange(_STEP) / _STEP)
     return samples.reshape(*control.shape[:-1], -1)
+
+
+def write_sound(path: Path, sound: np.ndarray) -> None:
+    """Write samples (N,) float, 1 full scale, as a wav of 16 bits at 16 kHz, whole."""
+    with whole_file(path) as temporary, wave.open(str(temporary), "wb") as file:
+        file.setnchannels(1)
+        file.setsampwidth(2)
+        file.setframerate(RATE)
+        file.writeframes(np.rint(sound * 32767).astype("<i2").tobytes())

@@ -8,7 +8,6 @@ sound, picture or word is of a person; scores on it say that the program works.
 from __future__ import annotations
 
 import csv
-import wave
 from pathlib import Path
 from typing import NamedTuple
 
@@ -251,14 +250,7 @@ def _write_clip(
     if video:
         images = talker.film(clip.line, opening, random)
         write_film(clip.video(folder), images, VIDEO_RATE, sound, RATE)
-    with (
-        whole_file(clip.sound(folder)) as temporary,
-        wave.open(str(temporary), "wb") as file,
-    ):
-        file.setnchannels(1)
-        file.setsampwidth(2)
-        file.setframerate(RATE)
-        file.writeframes(np.rint(sound * 32767).astype("<i2").tobytes())
+    drawn_voices.write_sound(clip.sound(folder), sound)
 
 
 def _write_table(path: Path, clips: list[_Clip]) -> None:

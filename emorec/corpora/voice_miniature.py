@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import wave
 from pathlib import Path
 from typing import NamedTuple
 
@@ -20,7 +19,7 @@ from PIL import Image
 
 from emorec.corpora import drawn_faces, drawn_voices
 from emorec.corpora.drawn_faces import EYES, MOUTH_OPEN, Look
-from emorec.corpora.drawn_voices import CONTROL, RATE, Voice
+from emorec.corpora.drawn_voices import CONTROL, Voice
 from emorec.errors import DataError, SpecError
 from emorec.files import exclusive, whole_file
 from emorec.labels import FERPLUS
@@ -268,14 +267,7 @@ def _write_clip(
     """Write the face track, then the sound, by which a clip counts as written."""
     sound, images = talker.perform(clip, random)
     _write_track(clip.track(folder), [] if faceless else images)
-    with (
-        whole_file(folder / WAV / clip.path) as temporary,
-        wave.open(str(temporary), "wb") as file,
-    ):
-        file.setnchannels(1)
-        file.setsampwidth(2)
-        file.setframerate(RATE)
-        file.writeframes(np.rint(sound * 32767).astype("<i2").tobytes())
+    drawn_voices.write_sound(folder / WAV / clip.path, sound)
 
 
 def _write_track(path: Path, images: list[np.ndarray]) -> None:
