@@ -94,7 +94,7 @@ SETTINGS = {"num_layers": 2, "learning_rate": 1e-3, "data": {"name": "x", "bytes
 def run(tmp_path):
     """Return the folder of a run that was recorded."""
     run = RunFolder(tmp_path / "models" / "mine", "l_2_n_128")
-    run.write_record(SETTINGS, SPEC, test={"mae": 0.5})
+    run.write_record(SETTINGS, SPEC, system="mosei", test={"mae": 0.5})
     return run
 
 
@@ -109,9 +109,9 @@ def test_a_record_holds_settings_spec_and_environment(run):
 
 def test_the_id_of_a_run_follows_from_its_settings(run):
     first = run.record()["run"]
-    run.write_record(dict(reversed(SETTINGS.items())), SPEC)
+    run.write_record(dict(reversed(SETTINGS.items())), SPEC, system="mosei")
     assert run.record()["run"] == first
-    run.write_record(SETTINGS | {"num_layers": 3}, SPEC)
+    run.write_record(SETTINGS | {"num_layers": 3}, SPEC, system="mosei")
     assert run.record()["run"] != first
 
 
@@ -142,7 +142,7 @@ def test_a_name_is_not_given_to_other_settings(run):
 def test_runs_of_other_names_do_not_hinder_each_other(run):
     other = RunFolder(run.folder, "l_3_n_128")
     other.claim({"num_layers": 3}, overwrite=False)
-    other.write_record({"num_layers": 3}, SPEC)
+    other.write_record({"num_layers": 3}, SPEC, system="mosei")
     assert run.record()["settings"] == SETTINGS
     assert other.resume_folder != run.resume_folder
 

@@ -315,7 +315,9 @@ def model(tmp_path):
         label_type="majority",
         normalisation={"size": SIZE, "mean": [30.0], "scale": 2.0},
     )
-    RunFolder(tmp_path, "teacher").write_record({}, spec, status="complete")
+    RunFolder(tmp_path, "teacher").write_record(
+        {}, spec, system="faces", status="complete"
+    )
     return network
 
 

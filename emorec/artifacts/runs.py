@@ -14,6 +14,12 @@ from emorec.artifacts.spec import Spec
 from emorec.errors import SpecError, shorten
 from emorec.files import digest, exclusive, read_json, write_json
 
+# fmt: off
+SYSTEMS = (
+    "mosei", "mosi", "faces", "voices", "ravdess", "meld_text", "meld_audio",
+    "meld_face",
+)
+# fmt: on
 _PACKAGES = ("emorec", "keras", "tensorflow", "jax", "numpy", "scikit-learn", "h5py")
 
 
@@ -113,14 +119,30 @@ class RunFolder:
         return settings | {"data": data}
 
     def write_record(
-        self, settings: dict[str, Any], spec: Spec, **content: Any
+        self, settings: dict[str, Any], spec: Spec, *, system: str, **content: Any
     ) -> None:
-        """Write the record."""
+        """Write the record.
+
+        Parameters
+        ----------
+        settings : dict
+            All that decides the run.
+        spec : Spec
+            What enters and leaves the model.
+        system : str
+            One of `SYSTEMS`, by which the model is known again.
+        **content
+            ``status`` (``training``, ``evaluating``, ``complete``), ``training`` and
+            whatever else is told of the run, in containers for JSON.
+        """
+        if system not in SYSTEMS:
+            raise ValueError(f"system {system!r}: expected one of {SYSTEMS}.")
         write_json(
             self.record_path,
             {
                 "run": digest(settings),
                 "param_name": self.param_name,
+                "system": system,
                 "settings": settings,
                 "spec": spec.to_dict(),
                 "environment": environment(),

@@ -164,7 +164,7 @@ def _train(
         normalisation={"kind": "audiovisual", "faces": 1 / 255} | statistics,
         data={"dataset": data.clips.dataset, "backend": backend_name, **counts},
     )
-    folder.write_record(settings, spec, status="training")
+    folder.write_record(settings, spec, system="ravdess", status="training")
     began = time.perf_counter()
     pipelines = {
         "train": AvPipeline(
@@ -195,6 +195,7 @@ def _train(
     folder.write_record(
         settings,
         spec,
+        system="ravdess",
         status="complete",
         training={
             "epochs": len(fitted.history["loss"]),

@@ -74,5 +74,5 @@ def import_network(
             normalisation={"kind": "audiovisual", "video": 1 / 255},
             data={"dataset": "published weights"},
         )
-        folder.write_record(settings, spec, status="complete")
+        folder.write_record(settings, spec, system="ravdess", status="complete")
     return report

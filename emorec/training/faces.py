@@ -181,7 +181,7 @@ def _train(
         normalisation=image_input.to_dict(),
         data={"dataset": data.dataset, "backend": name, **counts},
     )
-    folder.write_record(settings, spec, status="training")
+    folder.write_record(settings, spec, system="faces", status="training")
     began = time.perf_counter()
     fitted = _fit(config, model, pipelines, folder, digest(settings), say)
     seconds = time.perf_counter() - began
@@ -202,6 +202,7 @@ def _train(
     folder.write_record(
         settings,
         spec,
+        system="faces",
         status="complete",
         training={
             "epochs": len(fitted.history["loss"]),

@@ -84,7 +84,9 @@ def run(
         )
 
     constant = most_frequent(corpus)
-    return run_once(folder, settings, vectors.failures, constant, train, say)
+    return run_once(
+        folder, "meld_audio", settings, vectors.failures, constant, train, say
+    )
 
 
 def identity(corpus: Meld, vectors: Vectors) -> dict[str, Any]:
@@ -178,7 +180,7 @@ def _train(
     network = "linear" if config.model == "logistic" else config.model
     model = meld_audio.network(network, inputs.shape[1], len(corpus.schema))
     announce(name, model, counts, say)
-    folder.write_record(settings, spec, status="training")
+    folder.write_record(settings, spec, system="meld_audio", status="training")
     if config.model == "logistic":
         from emorec.training.meld_logistic import fit_logistic
 

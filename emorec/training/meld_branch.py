@@ -72,6 +72,7 @@ class Compiled(NamedTuple):
 
 def run_once(
     folder: RunFolder,
+    system: str,
     settings: dict[str, Any],
     failures: pd.DataFrame,
     constant: int,
@@ -84,6 +85,8 @@ def run_once(
     ----------
     folder : RunFolder
         Where everything is written; its parameter name is the model's.
+    system : str
+        ``meld_audio`` or ``meld_face``, for the record.
     settings : dict
         All that decides the run.
     failures : pandas.DataFrame
@@ -117,6 +120,7 @@ def run_once(
         folder.write_record(
             settings,
             trained.spec,
+            system=system,
             status="complete",
             scored=[part.split for part in trained.parts],
             training=trained.training,

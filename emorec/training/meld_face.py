@@ -159,7 +159,7 @@ def run(
         return _train(config, corpus, sequences, folder, settings, say)
 
     constant = most_frequent(corpus)
-    return run_once(folder, settings, failures, constant, train, say)
+    return run_once(folder, "meld_face", settings, failures, constant, train, say)
 
 
 def identity(corpus: Meld, landmarks: Landmarks) -> dict[str, Any]:
@@ -221,7 +221,7 @@ def _train(
         jit_compile=jit_compile is not False,
     )
     announce(name, model, counts, say)
-    folder.write_record(settings, spec, status="training")
+    folder.write_record(settings, spec, system="meld_face", status="training")
     how = Compiled(
         DecayedAdam(
             config.learning_rate, config.weight_decay, global_clipnorm=config.clip

@@ -199,7 +199,13 @@ def _trained(
         _pipeline(train, config, seed, shuffle=True),
         _pipeline(dev, config, seed),
     )
-    run.write_record(settings, task.spec, status="training")
+    run.write_record(
+        settings,
+        task.spec,
+        system="meld_text",
+        status="training",
+        part_of=run.param_name.removesuffix(f"_seed_{seed}"),
+    )
     began = time.perf_counter()
     fitted = _fit(config, model, pipelines, run, digest(settings), say)
     seconds = time.perf_counter() - began
@@ -216,7 +222,14 @@ def _trained(
         "devices": devices or ["CPU"],
         "parameters": model.count_params(),
     }
-    run.write_record(settings, task.spec, status="complete", training=training)
+    run.write_record(
+        settings,
+        task.spec,
+        system="meld_text",
+        status="complete",
+        training=training,
+        part_of=run.param_name.removesuffix(f"_seed_{seed}"),
+    )
     shutil.rmtree(run.resume_folder, ignore_errors=True)
     return model
 

@@ -105,7 +105,9 @@ def _finished(run: RunFolder) -> list[Predictions]:
 def _write(
     run: RunFolder, settings: dict, spec: dict, status: str, found: dict
 ) -> None:
-    run.write_record(settings, Spec.from_dict(spec), status=status, found=found)
+    run.write_record(
+        settings, Spec.from_dict(spec), system="meld_text", status=status, found=found
+    )
 
 
 def _answer(

@@ -125,7 +125,7 @@ def _train_and_evaluate(
 ) -> MoseiResult:
     name, accelerators = backend.choose_backend(), backend.devices()
     say(f"\nTraining on {name}, {', '.join(accelerators) or 'CPU'}.")
-    folder.write_record(settings, data.spec, status="training")
+    folder.write_record(settings, data.spec, system="mosei", status="training")
     model, fitted, seconds = _train(config, data, folder, scope, digest(settings), say)
     model_path = folder.folder / f"model_{config.param_name}.keras"
     paths = [model_path, *([model_path.with_suffix(".h5")] if config.h5 else [])]
@@ -137,6 +137,7 @@ def _train_and_evaluate(
     folder.write_record(
         settings,
         data.spec,
+        system="mosei",
         status="complete",
         training={
             "epochs": len(fitted.history["loss"]),

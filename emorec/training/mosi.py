@@ -133,7 +133,12 @@ def _run(corpus: Mosi, config: MosiConfig, output: Path, say: Say) -> dict[str, 
         )
         values = metrics.sentiment(result.true[:, 0], result.predicted[:, 0])
         folder.write_record(
-            settings, spec, status="complete", metrics=values, epochs=epochs
+            settings,
+            spec,
+            system="mosi",
+            status="complete",
+            metrics=values,
+            epochs=epochs,
         )
         shutil.rmtree(folder.resume_folder, ignore_errors=True)
     say(

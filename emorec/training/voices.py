@@ -150,7 +150,7 @@ def _train(
         normalisation=of_input.to_dict(),
         data={"dataset": task.dataset, "backend": name, **counts},
     )
-    folder.write_record(settings, spec, status="training")
+    folder.write_record(settings, spec, system="voices", status="training")
     began = time.perf_counter()
     # Where there is an accelerator it makes the spectrograms: waveforms are an eighth
     # as much to copy.
@@ -165,6 +165,7 @@ def _train(
     folder.write_record(
         settings,
         spec,
+        system="voices",
         status="complete",
         training={
             "epochs": len(fitted.history["loss"]),

@@ -1,0 +1,1 @@
+"""Emotions in one's own recordings, from any trained models."""
