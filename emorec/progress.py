@@ -95,6 +95,40 @@ def bytes_bar(
         yield lambda done: bar.update(task, completed=done)
 
 
+@contextmanager
+def media_bar(description: str, total: float) -> Iterator[Callable[[float], None]]:
+    """Yield a function that shows how many seconds of media of `total` are done.
+
+    Beside it stand the speed, in seconds of media a second, and the time that is left.
+    Nothing is drawn without a terminal, as in `track`.
+    """
+    if not sys.stderr.isatty():
+        yield lambda done: None
+        return
+    from rich import progress
+    from rich.console import Console
+    from rich.text import Text
+
+    class Speed(progress.ProgressColumn):
+        def render(self, task) -> Text:
+            speed = task.finished_speed or task.speed
+            return Text("" if speed is None else f"{speed:.1f} x real time")
+
+    columns = (
+        progress.TextColumn("{task.description}"),
+        progress.BarColumn(),
+        progress.TaskProgressColumn(),
+        Speed(),
+        progress.TimeRemainingColumn(),
+    )
+    console = Console(stderr=True)
+    with progress.Progress(
+        *columns, console=console, transient=True, speed_estimate_period=300
+    ) as bar:
+        task = bar.add_task(description, total=total)
+        yield lambda done: bar.update(task, completed=done)
+
+
 @dataclass
 class Stopwatch:
     """Seconds and frames of each stage, summed over clips."""

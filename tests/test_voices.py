@@ -17,8 +17,9 @@ from emorec.labels import FERPLUS, LabelSchema
 from emorec.models.speech_layers import FrontEnd, SpecAugment
 from emorec.training import voices
 from emorec.training.distillation import Recalls, distillation_loss
+from emorec.training.hearing import hear
 from emorec.training.optimizers import Schedule
-from emorec.training.voice_runs import find, hear
+from emorec.training.voice_runs import find
 from emorec.training.voices_config import (
     LABELLED_PRESETS,
     LOSSES,

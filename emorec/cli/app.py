@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from emorec import __version__
-from emorec.cli import faces, fuse, meld, mosei, mosi, ravdess, voices
+from emorec.cli import faces, fuse, meld, mosei, mosi, predict, ravdess, voices
 from emorec.cli.console import Parser, guarded
 
 
@@ -28,6 +28,9 @@ def main(arguments: list[str] | None = None) -> int:
     meld.add_commands(groups.add_parser("meld", help="MELD: words, voice and face"))
     fuse.add_commands(
         groups.add_parser("fuse", help="late fusion of any models' predictions")
+    )
+    predict.add_command(
+        groups.add_parser("predict", help="emotions in one's own recordings")
     )
     parsed = parser.parse_args(arguments)
     return guarded(lambda: parsed.run(parsed))

@@ -123,6 +123,38 @@ def read_part(
     return resample(samples, found, rate)[offset : offset + count]
 
 
+def stream_audio(
+    path: str | Path, channel: str = "first"
+) -> Iterator[tuple[np.ndarray, int]]:
+    """Yield the samples of a sound file, a second at a time, and their rate.
+
+    Parameters
+    ----------
+    path, channel
+        See `read_audio`.
+
+    Yields
+    ------
+    samples : (n,) float32
+        At the file's own rate; those of all pieces are what `read_audio` returns with
+        that rate. That they are finite is not checked.
+    rate : int
+        Samples a second.
+
+    Raises
+    ------
+    DataError, MissingExtraError
+        As of `read_audio`; that a file is cut off is said where it ends.
+    """
+    path, count = Path(path), 0
+    with _opened(path) as file:
+        while len(block := file.read(file.samplerate, "float32", always_2d=True)):
+            count += len(block)
+            samples = block[:, 0] if channel == "first" else block.mean(axis=1)
+            yield np.ascontiguousarray(samples), file.samplerate
+        _check_whole(path, file, count)
+
+
 class SoundInfo(NamedTuple):
     """What the head of a sound file says.
 
@@ -178,25 +210,29 @@ def _opened(path: Path) -> Iterator[soundfile.SoundFile]:
 def _decoded(path: Path) -> tuple[np.ndarray, int]:
     """Return samples (N, channels) float32 and their rate; refuse what is damaged."""
     with _opened(path) as file:
-        declared, rate, log = file.frames, file.samplerate, file.extra_info
-        compressed = file.format in ("MP3", "MPEG")
         samples = file.read(dtype="float32", always_2d=True)
-    if not len(samples):
+        _check_whole(path, file, len(samples))
+        return samples, file.samplerate
+
+
+def _check_whole(path: Path, file: soundfile.SoundFile, count: int) -> None:
+    """Refuse a file of which fewer samples could be read than it states."""
+    if not count:
         raise DataError(f"{path}: holds no samples; it may be cut off.")
     # libsndfile reads as much of a wav as there is and says so in its log only. An mp3
     # states its length by an estimate.
-    shorter = re.search(r"data\s*:\s*(\d+)\s*\(should be (\d+)\)", log)
+    shorter = re.search(r"data\s*:\s*(\d+)\s*\(should be (\d+)\)", file.extra_info)
     claimed, there = (int(x) for x in shorter.groups()) if shorter else (0, 0)
     if there < claimed < _UNKNOWN_LENGTH:
         share = there / claimed
     else:
-        share = 1.0 if compressed else len(samples) / declared
+        compressed = file.format in ("MP3", "MPEG")
+        share = 1.0 if compressed else count / file.frames
     if share < 1:
         raise DataError(
             f"{path}: holds {share:.1%} of the samples that it states; it is cut off. "
             "Fetch it anew."
         )
-    return samples, rate
 
 
 def resample(

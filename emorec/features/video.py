@@ -166,12 +166,8 @@ def _video_frames(
 def _sampled(path: Path, rate: float, every: int) -> Iterator[tuple[float, tuple]]:
     """Yield (seconds, (PyAV's frame, its stream)) on the grid."""
     with open_media(path, "reading a video") as container:
-        import av
-
-        # The cover picture of a piece of music is a video stream, too.
-        cover = av.stream.Disposition.attached_pic
-        streams = [s for s in container.streams.video if not s.disposition & cover]
-        if not streams or streams[0].codec_context is None:
+        streams = film_streams(container)
+        if not streams:
             raise DataError(
                 f"{path}: expected a video, but it holds {_contents(container)} only."
             )
@@ -218,6 +214,16 @@ def open_media(path: Path, purpose: str) -> Iterator[Any]:
         ) from error
     with container:
         yield container
+
+
+def film_streams(container) -> list:
+    """Return the video streams of a container that can be decoded."""
+    import av
+
+    # The cover picture of a piece of music is a video stream, too.
+    cover = av.stream.Disposition.attached_pic
+    streams = [s for s in container.streams.video if not s.disposition & cover]
+    return streams if streams and streams[0].codec_context is not None else []
 
 
 def _contents(container) -> str:

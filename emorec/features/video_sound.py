@@ -67,6 +67,41 @@ def read_native_sound(path: str | Path) -> tuple[np.ndarray, int]:
     DataError, MissingExtraError
         As of `read_sound_of_video`.
     """
+    pieces = list(stream_native_sound(path))
+    samples = np.concatenate([piece for piece, _ in pieces])
+    bad = len(samples) - np.count_nonzero(np.isfinite(samples))
+    if bad:
+        raise DataError(
+            f"{path}: {bad} of {len(samples)} samples are not finite. Convert it anew."
+        )
+    return samples, pieces[0][1]
+
+
+def stream_native_sound(
+    path: str | Path, channel: str = "mean"
+) -> Iterator[tuple[np.ndarray, int]]:
+    """Yield the sound of a video file piece by piece, without a gap.
+
+    Parameters
+    ----------
+    path : path
+        As of `read_sound_of_video`.
+    channel : {"mean", "first"}
+        Of several channels.
+
+    Yields
+    ------
+    samples : (n,) float32
+        The next samples; those of all pieces are what `read_native_sound` returns. That
+        they are finite is not checked.
+    rate : int
+        Samples a second, the same of all pieces.
+
+    Raises
+    ------
+    DataError, MissingExtraError
+        As of `read_sound_of_video`, each when it is met.
+    """
     path = Path(path)
     if not path.is_file():
         raise DataError(f"{path}: no such file.")
@@ -78,8 +113,8 @@ def read_native_sound(path: str | Path) -> tuple[np.ndarray, int]:
                 "can be decoded. Give its sound as a file of its own, or leave the "
                 "sound out."
             )
-        pieces, found, end = [], None, 0
-        for time, piece, own in _pieces(path, container, stream):
+        found, end = None, 0
+        for time, piece, own in _pieces(path, container, stream, channel):
             if found not in (None, own):
                 raise DataError(
                     f"{path}: its sound changes from {found} to {own} samples a second "
@@ -89,23 +124,19 @@ def read_native_sound(path: str | Path) -> tuple[np.ndarray, int]:
             late = round(time * own) - end
             if abs(late) > _JITTER * own or not end:
                 # Silence where nothing is, and the first of two sounds at one time.
-                pieces.append(np.zeros(max(0, late), np.float32))
+                if late > 0:
+                    yield np.zeros(late, np.float32), own
                 piece = piece[max(0, -late) :]
                 end += max(0, late)
-            pieces.append(piece)
+            yield piece, own
             end += len(piece)
-    samples = np.concatenate(pieces) if pieces else np.zeros(0, np.float32)
-    if not len(samples):
+    if not end:
         raise DataError(f"{path}: its sound track holds no samples; it may be cut off.")
-    bad = len(samples) - np.count_nonzero(np.isfinite(samples))
-    if bad:
-        raise DataError(
-            f"{path}: {bad} of {len(samples)} samples are not finite. Convert it anew."
-        )
-    return samples, found
 
 
-def _pieces(path: Path, container, stream) -> Iterator[tuple[float, np.ndarray, int]]:
+def _pieces(
+    path: Path, container, stream, channel: str
+) -> Iterator[tuple[float, np.ndarray, int]]:
     """Yield (seconds, (n,) float32, rate) of each piece; refuse what is cut off."""
     import av
 
@@ -121,7 +152,7 @@ def _pieces(path: Path, container, stream) -> Iterator[tuple[float, np.ndarray, 
                     f"{path}: the time stamps of its sound jump from {last:.1f} to "
                     f"{time:.1f} s. Convert the video anew."
                 )
-            piece = mixed(frame.to_ndarray(), len(frame.layout.channels))
+            piece = mixed(frame.to_ndarray(), len(frame.layout.channels), channel)
             end = time + len(piece) / frame.sample_rate
             first, last = (time if first is None else first), end
             yield time, piece, frame.sample_rate
@@ -141,8 +172,8 @@ def _pieces(path: Path, container, stream) -> Iterator[tuple[float, np.ndarray, 
             )
 
 
-def mixed(samples: np.ndarray, channels: int) -> np.ndarray:
-    """Return the mean of the channels of decoded samples.
+def mixed(samples: np.ndarray, channels: int, channel: str = "mean") -> np.ndarray:
+    """Return the mean of the channels of decoded samples, or the first of them.
 
     Parameters
     ----------
@@ -152,6 +183,8 @@ def mixed(samples: np.ndarray, channels: int) -> np.ndarray:
         silence in the middle of it.
     channels : int
         1 or more.
+    channel : {"mean", "first"}
+        What is returned.
 
     Returns
     -------
@@ -160,6 +193,8 @@ def mixed(samples: np.ndarray, channels: int) -> np.ndarray:
     """
     if len(samples) != channels:
         samples = samples.reshape(-1, channels).T
+    if channel == "first":
+        samples = samples[:1]
     if np.issubdtype(samples.dtype, np.floating):
         return samples.mean(axis=0, dtype=np.float32)
     # Integers of 32 bits lose their last digits in float32, so the mean comes first.

@@ -153,7 +153,7 @@ def label_clip(
             logits.append(np.array(network(crops[:filled]), np.float32))
 
     count = 0
-    for moment, found in _faces(path, detect, settings, size, watch):
+    for moment, found in faces_of(path, detect, settings, size, watch):
         count += 1
         for track, box, crop in found:
             if thumbnails is not None:
@@ -195,14 +195,18 @@ def label_clip(
     )
 
 
-def _faces(
+def faces_of(
     path: Path,
     detect: Callable[[], faces.Detector],
     settings: LabelSettings,
     size: int,
     watch: Stopwatch,
 ) -> Iterator[tuple[float, list[tuple[int, np.ndarray, np.ndarray]]]]:
-    """Yield time and [(track, box, crop)] of every frame taken."""
+    """Yield time and [(track, box, crop)] of every frame taken.
+
+    See `label_clip` for the parameters and what is refused. Boxes are (4,) float64,
+    crops (size, size) uint8 grey.
+    """
     frames = video.read_frames(path, settings.rate, settings.every)
     frames = watch.each("decoding", frames)
     given = path.is_dir() if settings.faces == "auto" else settings.faces == "given"

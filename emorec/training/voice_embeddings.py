@@ -26,7 +26,8 @@ from emorec.evaluation.single_label import softmax
 from emorec.features.audio import AUDIO_SUFFIXES
 from emorec.files import digest, exclusive, fingerprint, whole_file
 from emorec.progress import track
-from emorec.training.voice_runs import Ear, hear
+from emorec.training.hearing import hear
+from emorec.training.voice_runs import Ear
 
 EMBEDDINGS, SCORES, FAILURES = "embeddings.npz", "scores.csv", "failures.csv"
 _BLOCK = 512

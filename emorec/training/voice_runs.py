@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,15 +12,13 @@ import numpy as np
 from emorec.artifacts.runs import RunFolder
 from emorec.artifacts.spec import Spec
 from emorec.batches.sounds import Sounds
-from emorec.batches.speech_input import SpeechInput
 from emorec.corpora.voxceleb import PARTITIONS
 from emorec.errors import DataError, SpecError, shorten
-from emorec.evaluation.single_label import softmax
 from emorec.features.crops import teacher_rows
 from emorec.files import digest, fingerprint, read_json
-from emorec.progress import track
 from emorec.training import backend
 from emorec.training.clip_labels import aggregate
+from emorec.training.hearing import hear
 from emorec.training.voice_data import VoiceData
 from emorec.training.voices import Task, load, model_path, run
 from emorec.training.voices_config import VoicesConfig
@@ -34,10 +29,6 @@ if TYPE_CHECKING:
     from emorec.evaluation.voices import VoiceScores
 
 Say = Callable[[str], None]
-BATCH = 32
-# Clips whose spectrograms are in memory at a time.
-_BLOCK = 256
-_THREADS = min(8, os.cpu_count() or 1)
 
 
 @dataclass(frozen=True)
@@ -63,27 +54,6 @@ class Ear:
     spec: Spec
     content: str
     data: dict[str, Any]
-
-
-@dataclass(frozen=True)
-class Heard:
-    """What a network says of sounds.
-
-    Attributes
-    ----------
-    rows : (m,) int64
-        Which of the sounds could be heard.
-    logits : (m, K) float32
-    embeddings : (m, E) float32
-        Outputs of fc7.
-    failures : list of (int, str)
-        The other sounds, and why.
-    """
-
-    rows: np.ndarray
-    logits: np.ndarray
-    embeddings: np.ndarray
-    failures: list[tuple[int, str]]
 
 
 def find(name: str, folder: Path) -> Ear:
@@ -119,74 +89,6 @@ def find(name: str, folder: Path) -> Ear:
     return Ear(name, model, spec, content, there[name]["settings"].get("data", {}))
 
 
-def hear(
-    model: keras.Model, spec: Spec, paths: Sequence[Path], text: str = "Listening"
-) -> Heard:
-    """Ask a network about whole sounds.
-
-    How, the network's own settings say (`SpeechInput.of_clip`); the published way is
-    the spectrogram of the whole clip, normalised over it, its middle up to 10 s.
-
-    Parameters
-    ----------
-    model : keras.Model
-        Of `emorec.models.vggm`.
-    spec : Spec
-        Its spec.
-    paths : sequence of Path
-        Sound files; what cannot be heard (unreadable, shorter than 1.015 s) is told in
-        the result.
-    text : str
-        Of the progress bar.
-    """
-    speech_input = SpeechInput.from_dict(spec.normalisation)
-    both = _with_embedding(model)
-    found: dict[int, list[list[np.ndarray]]] = {}
-    failures: list[tuple[int, str]] = []
-
-    def look(row: int) -> list[np.ndarray] | DataError:
-        try:
-            return speech_input.of_clip(speech_input.read(paths[row]))
-        except DataError as error:
-            return error
-
-    blocks = [
-        range(start, min(start + _BLOCK, len(paths)))
-        for start in range(0, len(paths), _BLOCK)
-    ]
-    with ThreadPoolExecutor(_THREADS) as threads:
-        for block in track(blocks, text):
-            by_width: dict[int, list[tuple[int, np.ndarray]]] = {}
-            for row, clips in zip(block, threads.map(look, block), strict=True):
-                if isinstance(clips, DataError):
-                    failures.append((row, str(clips)))
-                    continue
-                found[row] = []
-                for clip in clips:
-                    by_width.setdefault(clip.shape[1], []).append((row, clip))
-            for clips in by_width.values():
-                for start in range(0, len(clips), BATCH):
-                    part = clips[start : start + BATCH]
-                    outputs = _outputs(both, np.stack([clip for _, clip in part]))
-                    for (row, _), *values in zip(part, *outputs, strict=True):
-                        found[row].append(values)
-    rows = np.array(sorted(found), np.int64)
-    means = [_mean(found[row]) for row in rows]
-    logits, embeddings = (
-        np.array([mean[k] for mean in means], np.float32).reshape(-1, output.shape[-1])
-        for k, output in enumerate(both.outputs)
-    )
-    return Heard(rows, logits, embeddings, failures)
-
-
-def _mean(versions: list[list[np.ndarray]]) -> tuple[np.ndarray, np.ndarray]:
-    """Return logits of the mean probabilities, and the mean embedding."""
-    logits, embeddings = (np.stack(values) for values in zip(*versions, strict=True))
-    if len(logits) == 1:
-        return logits[0], embeddings[0]
-    return np.log(softmax(logits).mean(axis=0) + 1e-12), embeddings.mean(axis=0)
-
-
 def hear_one(ear: Ear, path: Path) -> tuple[np.ndarray, np.ndarray]:
     """Return logits (K,) and embedding (E,) of one sound.
 
@@ -199,22 +101,6 @@ def hear_one(ear: Ear, path: Path) -> tuple[np.ndarray, np.ndarray]:
     if heard.failures:
         raise DataError(heard.failures[0][1])
     return heard.logits[0], heard.embeddings[0]
-
-
-@lru_cache(maxsize=2)  # a model made anew would be compiled anew
-def _with_embedding(model: keras.Model) -> keras.Model:
-    import keras
-
-    from emorec.models.vggm import EMBEDDING
-
-    return keras.Model(model.input, [model.output, model.get_layer(EMBEDDING).output])
-
-
-def _outputs(model: keras.Model, clips: np.ndarray) -> list[np.ndarray]:
-    # Few sizes of batches, for each is compiled anew.
-    count = min(BATCH, 1 << (len(clips) - 1).bit_length())
-    full = np.concatenate([clips, np.repeat(clips[-1:], count - len(clips), axis=0)])
-    return [np.asarray(out)[: len(clips)] for out in model.predict_on_batch(full)]
 
 
 def distillation_task(config: VoicesConfig, data: VoiceData) -> Task:

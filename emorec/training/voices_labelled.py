@@ -23,7 +23,7 @@ from emorec.evaluation.linear_probe import (
 from emorec.evaluation.single_label import softmax
 from emorec.files import digest
 from emorec.training import voices
-from emorec.training.voice_runs import hear
+from emorec.training.hearing import hear
 from emorec.training.voices_config import VoicesConfig
 
 Say = Callable[[str], None]
