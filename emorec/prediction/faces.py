@@ -94,10 +94,9 @@ class FacePredictor:
     @classmethod
     def load(cls, found: FoundRun, **options) -> FacePredictor:
         """Load a run; `options` are those of the constructor."""
-        backend.choose_backend()
+        model = backend.load_found(found)
         from emorec.batches.images import ImageInput
 
-        model = backend.load_keras_model(found.model_path)
         of_input = ImageInput.from_dict(found.spec.normalisation)
         return cls(found.name, model, found.spec.schema, of_input, **options)
 

@@ -53,8 +53,7 @@ class VoicePredictor:
     @classmethod
     def load(cls, found: FoundRun) -> VoicePredictor:
         """Load a run."""
-        backend.choose_backend()
-        model = backend.load_keras_model(found.model_path)
+        model = backend.load_found(found)
         of_input = SpeechInput.from_dict(found.spec.normalisation)
         return cls(found.name, model, found.spec.schema, of_input)
 

@@ -16,6 +16,8 @@ from emorec.errors import MissingExtraError, SpecError
 if TYPE_CHECKING:
     import keras
 
+    from emorec.artifacts.found_runs import FoundRun
+
 JIT = ("auto", "on", "off")
 PRECISIONS = ("float32", "mixed_bfloat16")
 
@@ -206,3 +208,24 @@ def load_keras_model(path: str | os.PathLike[str]) -> keras.Model:
     except (ValueError, OSError, TypeError, KeyError) as error:
         reason = str(error).strip().splitlines()[0][:200]
         raise SpecError(f"{path}: not a model of emorec ({reason}).") from error
+
+
+def load_found(found: FoundRun) -> keras.Model:
+    """Load the network of a finished run.
+
+    Raises
+    ------
+    SpecError
+        When the file is missing, no such model, or has not one output for each label
+        of the run's record.
+    """
+    choose_backend()
+    model = load_keras_model(found.model_path)
+    outputs, labels = model.output_shape[-1], found.spec.schema.labels
+    if outputs != len(labels):
+        raise SpecError(
+            f"{found.model_path}: has {outputs} outputs, but {found.run.record_path} "
+            f"has {len(labels)} labels ({', '.join(labels)}). They are not of one run; "
+            "train it anew."
+        )
+    return model
