@@ -103,7 +103,7 @@ def test_spans_are_cues_where_a_transcript_has_several():
     assert Spans().of(recording) == list(cues)
     windows = Spans("windows").of(recording)
     assert [span.text for span in windows] == ["one two", *["two"] * 3]
-    with pytest.raises(SpecError, match="no"):
+    with pytest.raises(DataError, match="needs a transcript"):
         Spans("cues").of(Recording("x", None, None, (), 10.0))
 
 

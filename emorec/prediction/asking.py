@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from emorec.artifacts.tables import write_table
-from emorec.errors import DataError, EmorecError
+from emorec.errors import DataError
 from emorec.labels import LabelSchema
 from emorec.prediction import outputs
 from emorec.prediction.predictor import Given, Predictor
@@ -92,7 +92,7 @@ class Clip:
             return Given(None, (), self._broken[place])
         try:
             given = next(self._given[place])
-        except EmorecError as error:
+        except DataError as error:
             # The others may go on: a damaged picture does not silence the voice.
             self._broken[place] = f"cannot be read: {error}"
             self.errors.append(f"{self.predictors[place].name}: {error}")

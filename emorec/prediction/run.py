@@ -25,13 +25,13 @@ import pandas as pd
 from emorec.artifacts.claims import claim
 from emorec.artifacts.runs import environment
 from emorec.artifacts.tables import write_table
-from emorec.errors import DataError, EmorecError, SpecError, shorten
+from emorec.errors import DataError, SpecError, shorten
 from emorec.files import exclusive, fingerprint, read_json
 from emorec.prediction import outputs
 from emorec.prediction.asking import Asked, Clip, Fusion
 from emorec.prediction.inputs import Named, open_recording
 from emorec.prediction.predictor import Predictor
-from emorec.prediction.recordings import Recording
+from emorec.prediction.recordings import Recording, Span
 from emorec.prediction.spans import Spans
 from emorec.progress import media_bar
 
@@ -136,8 +136,8 @@ def predict_clips(
     with exclusive(folder / ".lock", busy):
         claim(folder / SETTINGS, own)
         left = _not_finished(recordings, folder, result)
-        opened = _opened(left, predictors, result)
-        total = sum(recording.duration for _, recording in opened)
+        opened = _opened(left, predictors, settings.spans, result)
+        total = sum(recording.duration for _, recording, _ in opened)
         if opened:
             say(
                 f"{len(opened):,} recordings, {_told(total)}, {len(names)} models: "
@@ -146,8 +146,8 @@ def predict_clips(
         began = time.perf_counter()
         asked = Asked(predictors, settings.batch, fusion)
         with media_bar("Predicting", total) as done:
-            for named, recording in opened:
-                clip = Clip(recording, settings.spans.of(recording), asked, folder)
+            for named, recording, spans in opened:
+                clip = Clip(recording, spans, asked, folder)
                 clip.facts = _facts(named, recording, own, predictors, fusion)
                 for seconds in asked.read(clip):
                     done(result.media + seconds)
@@ -197,15 +197,19 @@ def _fingerprint(named: Named) -> Any:
 
 
 def _opened(
-    left: Sequence[Named], predictors: Sequence[Predictor], result: Predicted
-) -> list[tuple[Named, Recording]]:
+    left: Sequence[Named],
+    predictors: Sequence[Predictor],
+    spans: Spans,
+    result: Predicted,
+) -> list[tuple[Named, Recording, list[Span]]]:
     """Return the recordings that have something for a model; the rest are failures."""
     taken = {name for predictor in predictors for name in predictor.takes}
     opened = []
     for named in left:
         try:
             recording = open_recording(named)
-        except EmorecError as error:
+            divided = spans.of(recording)
+        except DataError as error:
             result.failures.append((named.id, str(error)))
             continue
         if not taken & set(recording.has):
@@ -218,7 +222,7 @@ def _opened(
                 )
             )
             continue
-        opened.append((named, recording))
+        opened.append((named, recording, divided))
     return opened
 
 

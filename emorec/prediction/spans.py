@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from emorec.errors import SpecError
+from emorec.errors import DataError, SpecError
 from emorec.prediction.recordings import Recording, Span
 
 BY = ("auto", "cues", "windows")
@@ -48,12 +48,12 @@ class Spans:
 
         Raises
         ------
-        SpecError
+        DataError
             When cues are asked for and the recording has none.
         """
         cues = recording.cues
         if self.by == "cues" and not cues:
-            raise SpecError(
+            raise DataError(
                 f"{recording.id}: --spans cues needs a transcript with times (srt or "
                 "vtt); it has none."
             )
