@@ -6,14 +6,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from emorec.errors import DataError, SpecError
-from emorec.features import av_clips
+from emorec.features import av_sound
 from emorec.features.av_clips import (
     AvSettings,
     choose_boxes,
     face_clip,
-    fit,
     wanted_frames,
 )
+from emorec.features.av_sound import fit
 from emorec.features.faces import cut
 from emorec.features.tracking import Face
 from tests.av_files import Forgetful, sine, write_clip, write_sounding_video
@@ -145,13 +145,13 @@ def test_sound_of_a_video_and_of_a_file_are_heard_alike(tmp_path):
     images = [picture((30, 40))] * 100
     video = tmp_path / "a.mkv"
     write_sounding_video(video, images, given, 22_050, "pcm_s16le")
-    heard, seen = (av_clips.read_sound(p) for p in (tmp_path / "a.wav", video))
+    heard, seen = (av_sound.read_sound(p) for p in (tmp_path / "a.wav", video))
     assert heard.shape == seen.shape == (79_380,)
     np.testing.assert_allclose(heard, seen, atol=1e-4)
-    features = av_clips.sound_features(heard)
+    features = av_sound.sound_features(heard)
     assert features.shape == (10, 156) and features.dtype == np.float32
     with pytest.raises(DataError, match="expected 79380"):
-        av_clips.sound_features(heard[:-1])
+        av_sound.sound_features(heard[:-1])
 
 
 def test_impossible_settings_are_refused():
@@ -175,4 +175,4 @@ def test_mtcnn_finds_the_face_of_a_real_clip(corpora_dir):
 
 def test_a_clip_of_tests_holds_both(tmp_path):
     path = write_clip(tmp_path / "a.mkv", seconds=0.5)
-    assert np.flatnonzero(av_clips.read_sound(path))[-1] < 0.51 * 22_050
+    assert np.flatnonzero(av_sound.read_sound(path))[-1] < 0.51 * 22_050

@@ -12,7 +12,9 @@ import av
 import numpy as np
 import pandas as pd
 import pytest
+from scipy.special import softmax
 
+from emorec.artifacts.found_runs import find_runs
 from emorec.artifacts.runs import RunFolder
 from emorec.batches.audiovisual import AvArrays
 from emorec.cli.app import main
@@ -20,16 +22,14 @@ from emorec.corpora import av_miniature as miniature
 from emorec.corpora.av_miniature import clips_in, is_miniature, write_ravdess
 from emorec.corpora.ravdess import parse_name, published_split, read_ravdess
 from emorec.errors import DataError, SpecError
-from emorec.features.av_clips import (
-    AvSettings,
-    face_clip,
-    read_sound,
-    sound_features,
-    wanted_frames,
-)
+from emorec.features.av_clips import AvSettings, face_clip, wanted_frames
+from emorec.features.av_sound import read_sound, sound_features
 from emorec.features.faces import cut, whole_box
 from emorec.features.video import read_frames
 from emorec.features.video_sound import read_sound_of_video
+from emorec.prediction.media import look_into
+from emorec.prediction.ravdess import RavdessPredictor
+from emorec.prediction.recordings import Recording, Span
 from emorec.training import audiovisual, av_scores
 from emorec.training.av_config import MINIATURE, AvConfig
 from emorec.training.av_data import AvData
@@ -337,6 +337,27 @@ def test_without_data_the_miniature_is_trained_on_and_that_is_said(trained):
     assert record["status"] == "complete" and settings["n_epochs"] == 2
     for name in ("freeze_frames", "learning_rate"):
         assert settings[name] == MINIATURE[name]
+
+
+def test_a_prediction_of_a_clip_is_what_the_evaluation_says_of_it(trained):
+    folder, _ = trained
+    (found,) = find_runs([folder / "models/ravdess"])
+    assert found.spec.data["preparation"] == AvSettings(whole_frames=True).to_dict()
+    predictor = RavdessPredictor.load(found)
+    stored = np.load(folder / f"models/ravdess/predictions_test_{RUN}.npz")
+    assert predictor.takes == ("face", "voice")
+    for row in (0, 3):
+        name = str(stored["ids"][row])
+        (video,) = (folder / miniature.FOLDER).rglob(f"{name}.mp4")
+        # The video's own sound has been compressed; training hears the file.
+        sound = video.with_name(f"03{name[2:]}.wav")
+        duration = max(look_into(path).duration for path in (video, sound))
+        clip = Recording("a", video, sound, (), duration)
+        (given,) = predictor.given(clip, [Span(0.0, duration)])
+        assert given.present == predictor.takes
+        scores = predictor.scores([given.content])
+        expected = softmax(stored["logits_both"][row][None], axis=1)
+        np.testing.assert_allclose(scores, expected, atol=1e-4)
 
 
 def test_its_run_is_tested_without_data_and_nothing_is_repeated(

@@ -1,4 +1,4 @@
-"""What the audio-visual fusion takes of a clip: 15 faces and 3.6 s of sound.
+"""What the audio-visual fusion takes of a clip's frames: 15 faces.
 
 Chumachenko, Iosifidis and Gabbouj (2022), "Self-attention fusion for audiovisual
 emotion recognition with incomplete data", section 4.1, and their program.
@@ -6,22 +6,19 @@ emotion recognition with incomplete data", section 4.1, and their program.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from emorec.errors import DataError, SpecError
-from emorec.features import faces, mfcc, tracking, video
-from emorec.features.audio import read_audio
+from emorec.features import faces, tracking, video
+from emorec.features.av_sound import SECONDS, SOUND_RATE
 from emorec.features.tracking import Face
-from emorec.features.video_sound import read_sound_of_video
 from emorec.progress import Stopwatch
 
-SECONDS, SOUND_RATE = 3.6, mfcc.RATE
-SAMPLES = 79_380
 FRAMES, FRAME_RATE, SIZE = 15, 30, 224
 # Of the middle part; the faces are taken evenly out of it.
 SPAN = 108
@@ -68,6 +65,12 @@ class AvSettings:
     def colours(self) -> str:
         """RGB or BGR, the order of the last axis."""
         return "BGR" if self.literal else "RGB"
+
+    @classmethod
+    def of(cls, content: Mapping[str, Any]) -> AvSettings:
+        """Return the settings that `to_dict` told, whatever else is told beside."""
+        names = {field.name for field in fields(cls)} & content.keys()
+        return cls(**{name: content[name] for name in names})
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain containers for JSON: these settings and what is fixed."""
@@ -131,12 +134,10 @@ def face_clip(
     settings: AvSettings | None = None,
     watch: Stopwatch | None = None,
 ) -> FaceClip:
-    """Cut the face out of 15 frames of a video.
+    """Cut the face out of 15 frames of a video; see `cut_faces`.
 
-    The face is that of the track whose boxes cover most, summed over frames. Before
-    that track begins and after it ends the largest face of a frame is taken. With
-    `AvSettings.whole_frames` it is the frame itself. The video is decoded twice, since
-    its middle is known at its end only; 15 frames are held.
+    The video is decoded twice, since its middle is known at its end only; 15 frames are
+    held.
 
     Parameters
     ----------
@@ -167,11 +168,46 @@ def face_clip(
             f"{wanted[0] + 1} or more."
         )
 
+    taken = _taken(path, wanted[:real].tolist(), watch)
+    found = cut_faces(taken, detect, settings, watch)
+    if found is None:
+        raise DataError(
+            f"{path}: no face found in {real} frames with a confidence of "
+            f"{settings.confidence:g} or more."
+        )
+    return found
+
+
+def cut_faces(
+    taken: Iterable[tuple[float, np.ndarray]],
+    detect: faces.Detector,
+    settings: AvSettings,
+    watch: Stopwatch | None = None,
+) -> FaceClip | None:
+    """Cut the face out of the frames of a clip.
+
+    The face is that of the track whose boxes cover most, summed over frames. Before
+    that track begins and after it ends the largest face of a frame is taken. With
+    `AvSettings.whole_frames` it is the frame itself.
+
+    Parameters
+    ----------
+    taken : iterable of (float, (H, W, 3) uint8)
+        Seconds and RGB images, 1 to 15; what a clip lacks at its end is black.
+    detect, settings, watch
+        See `face_clip`.
+
+    Returns
+    -------
+    FaceClip or None
+        None where no face is found.
+    """
+    watch = watch or Stopwatch()
+
     def timed(images: list[np.ndarray]) -> list[np.ndarray]:
         with watch.time("detection", len(images)):
             return detect(images)
 
-    taken = _taken(path, wanted[:real].tolist(), watch)
     if settings.whole_frames:
         shown = list(taken)
         chosen = [(faces.whole_box(image), WHOLE) for _, image in shown]
@@ -184,10 +220,7 @@ def face_clip(
             shown.append((time, image))
             found.append([face for face in seen if faces.touches(image, face.box)])
         if not any(found):
-            raise DataError(
-                f"{path}: no face found in {real} frames with a confidence of "
-                f"{settings.confidence:g} or more."
-            )
+            return None
         chosen = choose_boxes(found)
     images = np.zeros((FRAMES, SIZE, SIZE, 3), np.uint8)
     times, boxes = np.full(FRAMES, np.nan), np.full((FRAMES, 4), np.nan)
@@ -197,7 +230,7 @@ def face_clip(
             images[n] = faces.cut(image, box, SIZE)
     if settings.literal:
         images = images[..., ::-1].copy()
-    origins = [origin for _, origin in chosen] + [BLACK] * (FRAMES - real)
+    origins = [origin for _, origin in chosen] + [BLACK] * (FRAMES - len(shown))
     return FaceClip(images, times, boxes, tuple(origins))
 
 
@@ -251,44 +284,3 @@ def _taken(path: str | Path, wanted: list[int], watch: Stopwatch):
             yield time, image
             if (sought := next(left, None)) is None:
                 return
-
-
-def read_sound(path: str | Path) -> np.ndarray:
-    """Read the sound of a sound file or a video, as the audio branch hears it.
-
-    Returns
-    -------
-    (79380,) float32
-        3.6 s at 22,050 Hz, mean of the channels; see `fit`.
-
-    Raises
-    ------
-    DataError, MissingExtraError
-        See `read_audio` and `read_sound_of_video`.
-    """
-    path = Path(path)
-    if path.suffix.lower() in video.VIDEO_SUFFIXES:
-        return fit(read_sound_of_video(path, SOUND_RATE))
-    return fit(read_audio(path, SOUND_RATE, "mean"))
-
-
-def fit(samples: np.ndarray, length: int = SAMPLES) -> np.ndarray:
-    """Bring samples (N,) to a length: zeros behind, or cut equally at both ends.
-
-    Of an odd number of samples too many, one more goes at the end.
-    """
-    start = max(0, (len(samples) - length) // 2)
-    middle = samples[start : start + length]
-    return np.pad(middle, (0, length - len(middle)))
-
-
-def sound_features(
-    samples: np.ndarray, coefficients: int = mfcc.COEFFICIENTS
-) -> np.ndarray:
-    """Return MFCC (..., coefficients, 156) float32 of samples (..., 79380)."""
-    if np.shape(samples)[-1:] != (SAMPLES,):
-        raise DataError(
-            f"samples of shape {np.shape(samples)}: expected {SAMPLES} of them, 3.6 s "
-            "at 22,050 Hz; see fit."
-        )
-    return mfcc.mfcc(samples, coefficients=coefficients)

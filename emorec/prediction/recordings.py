@@ -20,11 +20,14 @@ class Span(NamedTuple):
         Seconds since the recording's beginning; `end` is later than `start`.
     text : str
         What is said in it; empty where that is unknown.
+    speaker : str
+        Who says it; empty where that is unknown.
     """
 
     start: float
     end: float
     text: str = ""
+    speaker: str = ""
 
 
 @dataclass(frozen=True)

@@ -28,7 +28,13 @@ from emorec.training.av_data import (
     training_statistics,
     with_features,
 )
-from emorec.training.av_networks import build, frame_network
+from emorec.training.av_networks import (
+    FRAME_NETWORK,
+    build,
+    frame_network,
+    store_frame_network,
+    stored_frame_network,
+)
 
 if TYPE_CHECKING:
     import keras
@@ -37,7 +43,7 @@ if TYPE_CHECKING:
 
 Say = Callable[[str], None]
 # What a clip's faces are called where a frame network has made features of them.
-_FEATURES = "features of frames"
+FEATURES = "features of frames"
 
 
 def run(
@@ -81,7 +87,14 @@ def run(
         name = backend.prepare(config.manual_seed, config.precision)
         record = folder.record()
         done = bool(record and record.get("status") == "complete")
-        data = _with_frames(config, data, folder, say)
+        told = {"preparation": data.preparation}
+        if _frozen(config, data):
+            if done:
+                network = _stored_frames(config, folder, say)
+            else:
+                network = frame_network(config, say)
+                told[FRAME_NETWORK] = store_frame_network(network, folder.folder)
+            data = with_features(data, network, _cache(folder, data))
         if done:
             statistics = folder.read_spec().normalisation
         else:
@@ -92,7 +105,8 @@ def run(
             say(f"{folder.param_name}: trained before.")
             model = backend.load_keras_model(model_path(folder))
             return model, folder.read_spec(), data
-        model, spec = _train(config, data, statistics, folder, settings, name, say)
+        told = {"backend": name} | told
+        model, spec = _train(config, data, statistics, folder, settings, told, say)
     return model, spec, data
 
 
@@ -104,21 +118,33 @@ def load(
     `settings` are those of its record, without the data; a run that was imported has
     none of a training.
     """
-    # A frame network without weights of a file is drawn by the seed.
     backend.prepare(settings.get("manual_seed", 0))
     if "lr_steps" in settings:
-        config = AvConfig(**settings | {"lr_steps": tuple(settings["lr_steps"])})
-        data = _with_frames(config, data, folder, say)
+        config = config_of(settings)
+        if _frozen(config, data):
+            network = _stored_frames(config, folder, say)
+            data = with_features(data, network, _cache(folder, data))
         data = standardised(data, folder.read_spec().normalisation)
     return backend.load_keras_model(model_path(folder)), data
 
 
-def _with_frames(config: AvConfig, data: AvData, folder: RunFolder, say: Say) -> AvData:
-    """Return data with features in place of faces where frames are frozen."""
-    if config.freeze_frames and data.arrays.has_faces and config.fusion != AUDIO:
-        cache = folder.folder / f"frames_{data.clips.dataset}.npy"
-        return with_features(data, frame_network(config, say), cache)
-    return data
+def config_of(settings: dict[str, Any]) -> AvConfig:
+    """Return the configuration that a record's settings tell."""
+    known = {name: value for name, value in settings.items() if name != "data"}
+    return AvConfig(**known | {"lr_steps": tuple(known["lr_steps"])})
+
+
+def _frozen(config: AvConfig, data: AvData) -> bool:
+    """Tell whether features are learnt from in place of the faces that data hold."""
+    return config.freeze_frames and data.arrays.has_faces and config.fusion != AUDIO
+
+
+def _stored_frames(config: AvConfig, folder: RunFolder, say: Say) -> keras.Model:
+    return stored_frame_network(config, folder.read_spec().data, folder.folder, say)
+
+
+def _cache(folder: RunFolder, data: AvData) -> Path:
+    return folder.folder / f"frames_{data.clips.dataset}.npy"
 
 
 def model_path(folder: RunFolder) -> Path:
@@ -132,13 +158,14 @@ def _train(
     statistics: dict[str, Any],
     folder: RunFolder,
     settings: dict[str, Any],
-    backend_name: str,
+    told: dict[str, Any],
     say: Say,
 ) -> tuple[keras.Model, Spec]:
+    """Train; `told` is what else the spec says of the data, and the backend."""
     from emorec.training.fit import write_history
 
     accelerators = backend.devices()
-    say(f"Training on {backend_name}, {', '.join(accelerators) or 'CPU'}.")
+    say(f"Training on {told['backend']}, {', '.join(accelerators) or 'CPU'}.")
     arrays, inputs = data.arrays, config.inputs
     model = build(config, data, say)
     # A clip that has nothing a network takes says nothing.
@@ -151,9 +178,9 @@ def _train(
         f"{model.count_params():,} parameters; {counts['train']:,} clips to learn "
         f"from, {counts.get('valid', 0):,} to validate on."
     )
-    held = {AUDIO: "MFCC at 22050 Hz", VIDEO: "faces, RGB"}
-    if not arrays.has_faces:
-        held[VIDEO] = _FEATURES
+    colours = (data.preparation or {}).get("colours", "RGB")
+    faces = f"faces, {colours}" if arrays.has_faces else FEATURES
+    held = {AUDIO: "MFCC at 22050 Hz", VIDEO: faces}
     spec = Spec(
         schema=data.clips.schema,
         modalities=tuple(
@@ -162,7 +189,7 @@ def _train(
         max_steps=0,
         label_type="single",
         normalisation={"kind": "audiovisual", "faces": 1 / 255} | statistics,
-        data={"dataset": data.clips.dataset, "backend": backend_name, **counts},
+        data={"dataset": data.clips.dataset, **told, **counts},
     )
     folder.write_record(settings, spec, system="ravdess", status="training")
     began = time.perf_counter()

@@ -13,7 +13,8 @@ from emorec.errors import SpecError, shorten
 from emorec.evaluation.attention_figures import attention_figure
 from emorec.evaluation.figures import save
 from emorec.evaluation.single_label import softmax
-from emorec.features.av_clips import FRAME_RATE, SAMPLES, SOUND_RATE, wanted_frames
+from emorec.features.av_clips import FRAME_RATE, wanted_frames
+from emorec.features.av_sound import SAMPLES, SOUND_RATE
 from emorec.files import whole_file
 from emorec.training.av_data import AvData
 from emorec.training.av_scores import BATCH, score

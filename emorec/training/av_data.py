@@ -17,11 +17,12 @@ from emorec.corpora.av_annotations import read_annotations
 from emorec.corpora.av_clips import AvClips
 from emorec.corpora.av_table import read_table
 from emorec.errors import DataError
-from emorec.features.av_clips import FRAMES, SIZE, read_sound, sound_features
-from emorec.files import digest, fingerprint, whole_file
+from emorec.features.av_clips import FRAMES, SIZE, AvSettings
+from emorec.features.av_sound import read_sound, sound_features
+from emorec.files import digest, fingerprint, read_json, whole_file
 from emorec.labels import LabelSchema
 from emorec.progress import track
-from emorec.training.av_preparation import ANNOTATIONS, TABLE
+from emorec.training.av_preparation import ANNOTATIONS, SETTINGS, TABLE
 
 if TYPE_CHECKING:
     import keras
@@ -40,10 +41,14 @@ class AvData:
         n clips.
     arrays : AvArrays
         Of the same clips in the same order.
+    preparation : dict or None
+        Of `emorec.features.av_clips.AvSettings.to_dict`: how faces were found and cut;
+        None where that is not known.
     """
 
     clips: AvClips
     arrays: AvArrays
+    preparation: dict[str, Any] | None = None
 
     def rows(self, split: str, of: np.ndarray | None = None) -> np.ndarray:
         """Return the numbers of the clips of a split, or of those `of` them, (n,) bool.
@@ -131,7 +136,14 @@ def read_prepared(
     if video is None:
         video = clips.video
     arrays = AvArrays(audio, video, present, targets, (FRAMES, SIZE))
-    return AvData(clips, arrays)
+    return AvData(clips, arrays, _preparation(source.parent))
+
+
+def _preparation(folder: Path) -> dict[str, Any] | None:
+    path = folder / SETTINGS
+    if not path.is_file():
+        return None
+    return AvSettings.of(read_json(path)).to_dict()
 
 
 def _given_features(paths: Sequence[Path | None]) -> np.ndarray | None:
@@ -204,12 +216,16 @@ def standardised(data: AvData, statistics: dict[str, Any]) -> AvData:
     changed = {}
     for name in (AUDIO, VIDEO):
         if isinstance(statistics.get(name), dict):
-            mean, deviation = (
-                np.array(statistics[name][key], np.float32)
-                for key in ("mean", "deviation")
-            )
-            changed[name] = (getattr(data.arrays, name) - mean) / deviation
+            changed[name] = standardise(getattr(data.arrays, name), statistics[name])
     return replace(data, arrays=replace(data.arrays, **changed)) if changed else data
+
+
+def standardise(values: np.ndarray, statistics: dict[str, Any]) -> np.ndarray:
+    """Return values (..., D) float32 less ``mean`` and over ``deviation``."""
+    mean, deviation = (
+        np.array(statistics[key], np.float32) for key in ("mean", "deviation")
+    )
+    return (values - mean) / deviation
 
 
 def with_features(data: AvData, network: keras.Model, cache: Path) -> AvData:
@@ -240,27 +256,48 @@ def with_features(data: AvData, network: keras.Model, cache: Path) -> AvData:
         shape = (len(data.clips), FRAMES, network.output_shape[-1])
         features = np.zeros(shape, np.float32)
         seen = np.flatnonzero(data.arrays.present[VIDEO]).tolist()
-        runs = _still(data.arrays, track(seen, "Frames"))
-        while batch := list(islice(runs, FRAMES)):
-            faces = np.zeros((FRAMES, *network.input_shape[1:]), np.float32)
-            faces[: len(batch)] = [face for *_, face in batch]
-            values = np.asarray(network.predict_on_batch(faces / 255))
-            for (number, frames, _), value in zip(batch, values, strict=False):
-                features[number, frames] = value
+        clips = ((n, data.arrays.faces(n)) for n in track(seen, "Frames"))
+        for number, frames, value in frame_features(network, clips):
+            features[number, frames] = value
         with whole_file(kept) as temporary, temporary.open("wb") as file:
             np.save(file, features)
     return replace(data, arrays=replace(data.arrays, video=features))
 
 
+def frame_features(
+    network: keras.Model, clips: Iterable[tuple[int, np.ndarray]]
+) -> Iterator[tuple[int, slice, np.ndarray]]:
+    """Pass the faces of clips through a frame network.
+
+    Parameters
+    ----------
+    network : keras.Model
+        See `with_features`.
+    clips : iterable of (int, (F, S, S, 3) uint8)
+        Numbers of clips and their faces.
+
+    Yields
+    ------
+    int, slice, (C,) float32
+        Clip, frames, and the features of each of these.
+    """
+    runs = _still(clips)
+    while batch := list(islice(runs, FRAMES)):
+        faces = np.zeros((FRAMES, *network.input_shape[1:]), np.float32)
+        faces[: len(batch)] = [face for *_, face in batch]
+        values = np.asarray(network.predict_on_batch(faces / 255))
+        for (number, frames, _), value in zip(batch, values, strict=False):
+            yield number, frames, value
+
+
 def _still(
-    arrays: AvArrays, clips: Iterable[int]
+    clips: Iterable[tuple[int, np.ndarray]],
 ) -> Iterator[tuple[int, slice, np.ndarray]]:
     """Yield clip, frames and face of each run of frames that are the same.
 
     So black frames, and those of videos of few frames a second, are looked at once.
     """
-    for number in clips:
-        faces = arrays.faces(number)
+    for number, faces in clips:
         changes = (faces[1:] != faces[:-1]).any(axis=(1, 2, 3))
         starts = [0, *np.flatnonzero(changes) + 1, len(faces)]
         for start, end in pairwise(starts):

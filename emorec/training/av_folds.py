@@ -91,7 +91,7 @@ def run_folds(
     """
     parts, spec = [], None
     for number, split in enumerate(fold_splits(data.clips, count), 1):
-        part = AvData(data.clips.with_split(split), data.arrays)
+        part = replace(data, clips=data.clips.with_split(split))
         run = RunFolder(folder, f"{name}_fold_{number}")
         told = sorted(set(part.clips.speakers[split == "test"].tolist()))
         say(f"\nFold {number} of {count}: tested on speakers {', '.join(told)}.")

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 from emorec.artifacts.runs import RunFolder
 from emorec.artifacts.spec import Modality, Spec
 from emorec.artifacts.weights import read_weights
-from emorec.features.av_clips import FRAMES, SIZE, SOUND_RATE
+from emorec.features.av_clips import FRAMES, SIZE
+from emorec.features.av_sound import SOUND_RATE
 from emorec.files import digest, fingerprint, whole_file
 from emorec.labels import RAVDESS
 from emorec.training import backend

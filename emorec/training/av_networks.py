@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from emorec.batches.audiovisual import AUDIO, VIDEO
 from emorec.errors import SpecError
+from emorec.files import whole_file
 from emorec.training import backend
 from emorec.training.av_config import AvConfig
 
@@ -17,6 +21,8 @@ if TYPE_CHECKING:
     from emorec.training.av_data import AvData
 
 Say = Callable[[str], None]
+# In a spec's data: the file of the network whose features of frames were learnt from.
+FRAME_NETWORK = "frame_network"
 # How the layers of the audio are called, see `emorec.models.audiovisual`.
 VOICE = "audio_model"
 # What networks call their inputs -> what batches do.
@@ -79,6 +85,50 @@ def frame_network(config: AvConfig, say: Say) -> keras.Model:
     if config.pretrain_path:
         _initialise(network, config.pretrain_path, say)
     return network
+
+
+def store_frame_network(network: keras.Model, folder: Path) -> str:
+    """Write a frozen frame network beside the runs that use it; return the file's name.
+
+    The name tells the content, so that runs of one network share a file.
+    """
+    content = hashlib.sha256()
+    for weight in network.weights:
+        content.update(np.ascontiguousarray(weight).tobytes())
+    path = folder / f"frame_network_{content.hexdigest()[:16]}.keras"
+    if not path.is_file():
+        with whole_file(path) as temporary:
+            network.save(temporary)
+    return path.name
+
+
+def stored_frame_network(
+    config: AvConfig, data: dict[str, Any], folder: Path, say: Say
+) -> keras.Model:
+    """Return the frozen frame network of a finished run.
+
+    Parameters
+    ----------
+    config : AvConfig
+        Of the run; builds the network anew where an earlier version of emorec trained
+        and stored none.
+    data : dict
+        Of the run's spec.
+    folder : Path
+        Where the run lies.
+    say : callable
+        Receives lines for the user.
+
+    Raises
+    ------
+    SpecError
+        When the file is not there.
+    """
+    if FRAME_NETWORK in data:
+        return backend.load_keras_model(folder / data[FRAME_NETWORK])
+    # Without weights of a file it is drawn by the seed.
+    backend.prepare(config.manual_seed)
+    return frame_network(config, say)
 
 
 def _initialise(model: keras.Model, path: str, say: Say) -> None:

@@ -125,21 +125,39 @@ def score(
         modalities=modalities,
         inputs=[name for name in (AUDIO, VIDEO) if name in model.input],
     )
-    features, ending = _parts(model)
-    parts = []
+    asked, parts = Asked(model), []
     for number in range(len(served)):
-        inputs, targets = served.batch(0, number)
-        if features:
-            inputs = {"audio": inputs[AUDIO], "frames": features(inputs[VIDEO])}
-        # Few sizes of batches, for each is compiled anew.
-        missing = BATCH - len(targets) if len(served) > 1 else 0
+        inputs, _ = served.batch(0, number)
+        parts.append(asked(inputs, BATCH if len(served) > 1 else 0))
+    return np.concatenate(parts)
+
+
+class Asked:
+    """A network that is asked batch by batch; see `score` for black frames."""
+
+    def __init__(self, model: keras.Model) -> None:
+        self.features, self.ending = _parts(model)
+
+    def __call__(self, inputs: dict[str, np.ndarray], least: int = 0) -> np.ndarray:
+        """Return logits (B, K) float32.
+
+        Parameters
+        ----------
+        inputs : dict
+            Modality -> (B, ...) float32, as of `AvPipeline.batch`.
+        least : int
+            Smaller batches are filled up to this size, for each is compiled anew.
+        """
+        if self.features:
+            frames = self.features(inputs[VIDEO])
+            inputs = {"audio": inputs[AUDIO], "frames": frames}
+        count = len(next(iter(inputs.values())))
         full = {
-            name: np.concatenate([x, np.repeat(x[-1:], missing, axis=0)])
+            name: np.concatenate([x, np.repeat(x[-1:], max(0, least - count), axis=0)])
             for name, x in inputs.items()
         }
-        logits = np.asarray(ending.predict_on_batch(full))
-        parts.append(logits[: len(targets)])
-    return np.concatenate(parts).astype(np.float32)
+        logits = np.asarray(self.ending.predict_on_batch(full))
+        return logits[:count].astype(np.float32)
 
 
 def _parts(model: keras.Model) -> tuple[_FrameFeatures | None, keras.Model]:

@@ -13,7 +13,8 @@ from scipy.io import wavfile
 
 from emorec.corpora.av_annotations import FACES, SOUND
 from emorec.errors import DataError
-from emorec.features.av_clips import SOUND_RATE, AvSettings, face_clip, read_sound
+from emorec.features.av_clips import AvSettings, face_clip
+from emorec.features.av_sound import SOUND_RATE, pcm, read_sound
 from emorec.features.faces import Detector
 from emorec.files import read_json, whole_file, write_json
 from emorec.progress import Stopwatch
@@ -119,10 +120,8 @@ class Worker:
 def _make_sound(source: Path, path: Path, watch: Stopwatch) -> dict[str, Any]:
     with watch.time("sound", 1):
         samples = read_sound(source)
-    # As the reference writes it, and as players read it.
-    pcm = np.rint(samples * 32768).clip(-32768, 32767).astype(np.int16)
     with whole_file(path) as temporary:
-        wavfile.write(temporary, SOUND_RATE, pcm)
+        wavfile.write(temporary, SOUND_RATE, pcm(samples))
     return {"peak": round(float(np.abs(samples).max()), 5)}
 
 
