@@ -356,7 +356,7 @@ def test_the_command_judges_a_folder(models, tmp_path, capsys, monkeypatch):
     told = capsys.readouterr().out
     assert "x real time" in told and "failed: bad:" in told
     table = read_table(output / "eins zwei.csv")
-    assert set(table.model) == {"faces_seed_0", "voices_seed_0"}
+    assert set(table.model) == {"faces_seed_0", "voices_seed_0", "fused"}
     assert main(command) == 3
     assert "1 finished before" in capsys.readouterr().out
 

@@ -90,6 +90,43 @@ def add_model_options(parser: argparse.ArgumentParser) -> None:
         default="mean",
         help="joins a face's frames of a span",
     )
+    fusion = parser.add_mutually_exclusive_group()
+    fusion.add_argument(
+        "--weights",
+        nargs="+",
+        metavar="NAME=WEIGHT",
+        help="of the models in the fusion; equal ones where none are given",
+    )
+    fusion.add_argument(
+        "--fusion_record",
+        metavar="FILE",
+        help="run_NAME.json of emorec fuse: the weights that were chosen there",
+    )
+    fusion.add_argument(
+        "--no_fusion", action="store_true", help="do not join the models' scores"
+    )
+
+
+def fusion_of(arguments: argparse.Namespace, predictors):
+    """Return the late fusion of the models, or None where they cannot be fused."""
+    from emorec.prediction.fusion import LateFusion, parse_weights
+
+    if arguments.no_fusion:
+        return None
+    weights = arguments.weights and parse_weights(arguments.weights)
+    asked = bool(weights or arguments.fusion_record)
+    try:
+        fusion = LateFusion(predictors, weights, arguments.fusion_record)
+    except SpecError as error:
+        # One model is not to be fused; several that cannot be, somebody may expect.
+        if asked:
+            raise
+        if len(predictors) > 1:
+            say(f"note: not fused. {error}")
+        return None
+    for line in fusion.told():
+        say(line)
+    return fusion
 
 
 def models_of(arguments: argparse.Namespace):
@@ -125,6 +162,8 @@ def run(arguments: argparse.Namespace) -> int:
     settings = settings_of(arguments)
     recordings = find_recordings(arguments.clips)
     predictors, own = models_of(arguments)
+    fusion = fusion_of(arguments, predictors)
+    own["fusion"] = fusion.describe() if fusion else None
     folder = Path(arguments.output)
 
     def finished(recording, table) -> None:
@@ -132,7 +171,7 @@ def run(arguments: argparse.Namespace) -> int:
             say(f"{recording.id}: {row.model}: {_told(row)}")
 
     result = predict_clips(
-        predictors, recordings, folder, settings, say, None, own, finished
+        predictors, recordings, folder, settings, say, fusion, own, finished
     )
     for name, reason in result.failures[:_PRINTED]:
         say(f"failed: {name}: {reason}")

@@ -14,6 +14,7 @@ from emorec.errors import DataError, shorten
 from emorec.features.video import IMAGE_SUFFIXES, VIDEO_SUFFIXES
 from emorec.prediction.media import SOUND_SUFFIXES, look_into
 from emorec.prediction.recordings import Recording, Span
+from emorec.prediction.transcripts import read_transcript
 
 TEXT_SUFFIXES = (".srt", ".vtt", ".txt")
 LIST_SUFFIX = ".csv"
@@ -101,8 +102,6 @@ def open_recording(named: Named) -> Recording:
         sound, duration = named.sound, max(duration, holds.duration)
     cues: tuple[Span, ...] = ()
     if named.text is not None:
-        from emorec.prediction.transcripts import read_transcript
-
         cues = read_transcript(named.text, duration or None)
     duration = duration or max(cue.end for cue in cues)
     return Recording(named.id, video, sound, cues, duration)
