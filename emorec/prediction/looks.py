@@ -37,8 +37,8 @@ _LOOKS = {
     "contempt": Look("#E69F00", "#B87F00", "||", (0, (5, 1, 1, 1, 1, 1))),
     "sentiment": Look("#1B1B1B", "#1B1B1B", "", "-"),
 }
-# Emotions that are drawn together, and how.
-OTHERS, TOGETHER = "the others", Look("#FFFFFF", "#FFFFFF", "", "-")
+# Of emotions that are drawn as one.
+TOGETHER = Look("#FFFFFF", "#FFFFFF", "", "-")
 _MORE = (
     Look("#8C6BB1", "#6E4D93", "**", (0, (3, 1))),
     Look("#A6761D", "#7F5A14", "OO", (0, (8, 2, 2, 2))),

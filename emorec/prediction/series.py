@@ -16,6 +16,8 @@ from emorec.prediction.outputs import FIRST
 from emorec.prediction.recordings import MODALITIES
 
 PROBABILITY = "probability"
+# Emotions that are shown as one.
+OTHERS = "the others"
 
 
 class Series(NamedTuple):
@@ -126,6 +128,24 @@ def series_of(
             )
         )
     return found
+
+
+def strongest(one: Series, most: int) -> Series:
+    """Keep the emotions with the largest means, where there are too many to draw.
+
+    Probabilities of the others are added; their intensities are left out.
+    """
+    count = len(one.emotions)
+    if count <= most:
+        return one
+    order = np.argsort(-np.nan_to_num(one.means()), kind="stable")
+    kept, left = np.sort(order[: most - 1]), order[most - 1 :]
+    values, emotions = one.values[:, kept], [one.emotions[k] for k in kept]
+    if one.kind == PROBABILITY:
+        rest = one.values[:, left].sum(axis=1, keepdims=True)
+        values = np.concatenate([values, rest], axis=1)
+        emotions.append(OTHERS)
+    return one._replace(emotions=tuple(emotions), values=values)
 
 
 def _parts(text: object) -> list[str]:

@@ -13,10 +13,10 @@ from matplotlib.ticker import FuncFormatter, MaxNLocator
 from emorec.evaluation.figures import BLUE, GREY
 from emorec.prediction.asking import FUSED
 from emorec.prediction.lettering import lettered
-from emorec.prediction.looks import OTHERS, TOGETHER, Look, looks
+from emorec.prediction.looks import TOGETHER, Look, looks
 from emorec.prediction.outputs import FIRST
 from emorec.prediction.recordings import MODALITIES
-from emorec.prediction.series import PROBABILITY, Series, series_of
+from emorec.prediction.series import OTHERS, PROBABILITY, Series, series_of, strongest
 
 # More steps than these would be narrower than two pixels.
 MOST_STEPS = 400
@@ -49,7 +49,9 @@ def timeline_figure(table: pd.DataFrame, title: str, duration: float) -> Figure:
         figure says of how many seconds; likewise the `MOST_DRAWN` strongest of more
         emotions.
     """
-    series = [_strongest(one) for one in series_of(table, duration, MOST_STEPS)]
+    series = [
+        strongest(one, MOST_DRAWN) for one in series_of(table, duration, MOST_STEPS)
+    ]
     end = max(float(one.edges[-1]) for one in series)
     emotions = [name for one in series for name in one.emotions]
     styles = looks([name for name in dict.fromkeys(emotions) if name != OTHERS])
@@ -101,24 +103,6 @@ def mm_ss(seconds: float) -> str:
     if hours:
         return f"{hours}:{minutes:02d}:{rest:02d}"
     return f"{minutes}:{rest:02d}"
-
-
-def _strongest(one: Series) -> Series:
-    """Keep the emotions with the largest means, where there are too many to draw.
-
-    Probabilities of the others are added; their intensities are left out.
-    """
-    count = len(one.emotions)
-    if count <= MOST_DRAWN:
-        return one
-    order = np.argsort(-np.nan_to_num(one.means()), kind="stable")
-    kept, left = np.sort(order[: MOST_DRAWN - 1]), order[MOST_DRAWN - 1 :]
-    values, emotions = one.values[:, kept], [one.emotions[k] for k in kept]
-    if one.kind == PROBABILITY:
-        rest = one.values[:, left].sum(axis=1, keepdims=True)
-        values = np.concatenate([values, rest], axis=1)
-        emotions.append(OTHERS)
-    return one._replace(emotions=tuple(emotions), values=values)
 
 
 def _panel(axes: Axes, one: Series, styles: dict[str, Look]) -> None:
