@@ -15,6 +15,7 @@ from emorec.evaluation.single_label import softmax
 from emorec.labels import FERPLUS, MOSEI
 from emorec.prediction.inputs import find_recordings
 from emorec.prediction.loading import load_predictors
+from emorec.prediction.media import look_into
 from emorec.prediction.outputs import FIRST, read_table
 from emorec.prediction.predictor import Given
 from emorec.prediction.recordings import FACE, VOICE
@@ -350,11 +351,13 @@ def test_the_command_judges_a_folder(models, tmp_path, capsys, monkeypatch):
     command = [
         *("predict", str(folder), "--models", str(models / "faces")),
         *(str(models / "voices" / "voices_seed_0"), "--output", str(output)),
-        *("--window", "3", "--step", "1.5"),
+        *("--window", "3", "--step", "1.5", "--overlay"),
     ]
     assert main(command) == 3
     told = capsys.readouterr().out
     assert "x real time" in told and "failed: bad:" in told
+    assert (output / "eins zwei.png").read_bytes()[1:4] == b"PNG"
+    assert look_into(output / "eins zwei.scores.mp4")[:2] == (True, True)
     table = read_table(output / "eins zwei.csv")
     assert set(table.model) == {"faces_seed_0", "voices_seed_0", "fused"}
     assert main(command) == 3

@@ -169,6 +169,7 @@ def run(arguments: argparse.Namespace) -> int:
     def finished(recording, table) -> None:
         for row in means(table).itertuples():
             say(f"{recording.id}: {row.model}: {_told(row)}")
+        _draw(recording, table, folder, arguments)
 
     result = predict_clips(
         predictors, recordings, folder, settings, say, fusion, own, finished
@@ -190,6 +191,27 @@ def run(arguments: argparse.Namespace) -> int:
     )
     say(f"Written to {folder}: a csv and a json of each, {FAILURES}")
     return INCOMPLETE if result.failures else OK
+
+
+def _draw(recording, table, folder: Path, arguments: argparse.Namespace) -> None:
+    """Write the figure and, if wanted, the video with the scores."""
+    from emorec.prediction.outputs import file_of
+
+    if not arguments.no_figure:
+        from emorec.evaluation import figures
+        from emorec.prediction.timeline import timeline_figure
+
+        figure = timeline_figure(table, recording.id, recording.duration)
+        figures.save(figure, file_of(folder, recording.id, ".png"))
+    if arguments.overlay and recording.video is not None and recording.video.is_file():
+        import pandas as pd
+
+        from emorec.prediction.overlay import write_overlay
+
+        seen = file_of(folder, recording.id, ".faces.csv")
+        boxes = pd.read_csv(seen) if seen.is_file() else None
+        output = file_of(folder, recording.id, ".scores.mp4")
+        write_overlay(recording.video, table, boxes, output)
 
 
 def _told(row) -> str:
