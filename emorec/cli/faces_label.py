@@ -11,6 +11,8 @@ from emorec.cli.console import INCOMPLETE, OK, say
 if TYPE_CHECKING:
     import numpy as np
 
+    from emorec.training.clip_labels import LabelSettings
+
 
 # Failures that are printed; failures.csv has all.
 _PRINTED = 5
@@ -44,6 +46,24 @@ def add_label(commands: argparse._SubParsersAction) -> None:
     parser.add_argument(
         "--output", required=True, metavar="DIR", help="folder of the results"
     )
+    add_sampling(parser)
+    parser.add_argument(
+        "--aggregate",
+        choices=("max", "mean"),
+        default="max",
+        help="how scores.csv makes one row of the frames of a clip",
+    )
+    parser.add_argument(
+        "--contact_sheet", action="store_true", help="draw the faces that were found"
+    )
+    parser.set_defaults(run=run)
+
+
+def add_sampling(
+    parser: argparse.ArgumentParser | argparse._ArgumentGroup,
+    tracks: tuple[str, ...] = ("main", "largest", "all"),
+) -> None:
+    """Add what decides which faces of a clip are judged."""
     parser.add_argument(
         "--rate",
         type=float,
@@ -93,20 +113,21 @@ def add_label(commands: argparse._SubParsersAction) -> None:
     )
     parser.add_argument(
         "--tracks",
-        choices=("main", "largest", "all"),
+        choices=tracks,
         default="main",
         help="keep the main face of a clip, the largest of each frame, or all",
     )
-    parser.add_argument(
-        "--aggregate",
-        choices=("max", "mean"),
-        default="max",
-        help="how scores.csv makes one row of the frames of a clip",
+
+
+def sampling_of(arguments: argparse.Namespace) -> LabelSettings:
+    """Return the settings that `add_sampling` has added."""
+    from emorec.training.clip_labels import LabelSettings
+
+    names = (
+        *("rate", "every", "detect_every", "confidence", "scale", "faces", "tracks"),
+        "min_face",
     )
-    parser.add_argument(
-        "--contact_sheet", action="store_true", help="draw the faces that were found"
-    )
-    parser.set_defaults(run=run)
+    return LabelSettings(**{name: getattr(arguments, name) for name in names})
 
 
 def load_network(name: str, output: Path):
@@ -155,7 +176,6 @@ def run(arguments: argparse.Namespace) -> int:
     """Judge the faces of clips; return INCOMPLETE when clips failed."""
     from emorec.corpora.clips import find_clips
     from emorec.features.faces import mtcnn_detector
-    from emorec.training.clip_labels import LabelSettings
     from emorec.training.labelling import (
         FAILURES,
         LOGITS,
@@ -165,11 +185,7 @@ def run(arguments: argparse.Namespace) -> int:
         label_clips,
     )
 
-    names = (
-        *("rate", "every", "detect_every", "confidence", "scale", "faces", "tracks"),
-        "min_face",
-    )
-    settings = LabelSettings(**{name: getattr(arguments, name) for name in names})
+    settings = sampling_of(arguments)
     clips = find_clips(arguments.clips)
     teacher = Teacher(*load_network(arguments.model, Path(arguments.runs)))
     result = label_clips(

@@ -1,4 +1,4 @@
-"""The commands on CMU-MOSEI: train, align, labels; others in `mosei_data`."""
+"""The commands on CMU-MOSEI: train, align, labels; others in modules `mosei_*`."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from emorec.cli import mosei_data
+from emorec.cli import mosei_data, mosei_extract
 from emorec.cli.console import INCOMPLETE, OK, Parser, guarded, say
 from emorec.cli.mosei_options import add_options, config_of
 
@@ -75,6 +75,7 @@ def add_commands(parser: argparse.ArgumentParser) -> None:
     align_parser.set_defaults(run=align_folder)
 
     mosei_data.add_commands(commands)
+    mosei_extract.add_commands(commands)
 
     labels_parser = commands.add_parser(
         "labels", help="turn a table of labels into an 'All Labels' .csd file"

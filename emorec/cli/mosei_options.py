@@ -6,6 +6,7 @@ import argparse
 from dataclasses import fields
 
 from emorec.cli.console import threshold, yes_or_no
+from emorec.corpora.mosei import FEATURES
 from emorec.training.config import (
     NORMALISATIONS,
     VAL_METRICS,
@@ -57,7 +58,13 @@ _OPTIONS: dict[str, list[tuple[str | None, str, str, dict]]] = {
             "go on when folds name videos that the labels lack",
             {},
         ),
-        ("-f", "image_feature", "visual features", {"choices": ("facet", "openface")}),
+        (
+            "-f",
+            "image_feature",
+            "visual features of the SDK; or open: words, face and voice as emorec "
+            "mosei extract has made them of raw clips",
+            {"choices": FEATURES},
+        ),
         (
             None,
             "drop_facet_emotions",
@@ -74,14 +81,15 @@ _OPTIONS: dict[str, list[tuple[str | None, str, str, dict]]] = {
             None,
             "missing",
             "segments whose modalities differ in steps: drop them, or mask what is "
-            "missing",
+            "missing (default: drop; mask with open features)",
             {"choices": ("drop", "mask")},
         ),
         (
             None,
             "normalise",
             "image and audio: z-score over each segment, division by the training "
-            "maximum (Williams et al.), or none",
+            "maximum (Williams et al.), standardised by mean and deviation of training, "
+            "or none (default: zscore; standard with open features)",
             {"choices": NORMALISATIONS},
         ),
         (
@@ -188,6 +196,10 @@ _OPTIONS: dict[str, list[tuple[str | None, str, str, dict]]] = {
 }
 
 
+# Open features are more than visual, and not of a dataset that was downloaded.
+_OTHER_NAMES = {"image_feature": ("features",), "dataset_folder": ("data",)}
+
+
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Add every option of the main job, each with its default.
 
@@ -209,6 +221,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
             elif default is not None and "type" not in keywords:
                 keywords["type"] = type(default)
             flags = [f"--{name}"] if short is None else [short, f"--{name}"]
+            flags += [f"--{other}" for other in _OTHER_NAMES.get(name, ())]
             group.add_argument(*flags, **keywords)
     parser.add_argument(
         "--dry_run", action="store_true", help="print what would be done, and stop"

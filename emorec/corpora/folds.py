@@ -1,10 +1,12 @@
 """Folds: which videos train, validate and test.
 
-Folds are lists of video ids, read from the SDK or from a file, never guessed.
+Folds are lists of video ids, read from the SDK or from a file, never guessed; of raw
+clips of one's own they are shares of the videos where no file says otherwise.
 """
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Collection
 from importlib.util import find_spec
 from pathlib import Path
@@ -16,6 +18,7 @@ FOLDS = ("train", "valid", "test")
 FILE_NAME = "standard_folds.json"
 # The SDK's own lists name two test videos without labels, 0.3 % of that fold.
 _TOLERATED = 0.01
+_SHARES = (0.70, 0.15, 0.15)
 
 FoldLists = dict[str, list[str]]
 
@@ -133,6 +136,72 @@ def standard_folds(
             "of video ids train, valid and test; folds are never guessed."
         )
     return read_folds(beside), str(beside), None
+
+
+def folds_of_corpus(
+    folder: str | Path, source: str, videos: Collection[str]
+) -> tuple[FoldLists, str, str | None]:
+    """Find the folds of a corpus of any videos.
+
+    Parameters
+    ----------
+    folder : path
+        May hold `FILE_NAME`.
+    source : str
+        As of `standard_folds`. With ``"auto"`` the file beside the data is taken; else
+        the SDK's folds, where mmsdk is installed and knows one of the videos; else
+        `shares`.
+    videos : collection of str
+        Those with labels.
+
+    Returns
+    -------
+    folds, origin, note
+        As of `standard_folds`.
+
+    Raises
+    ------
+    DataError
+        As `standard_folds` and `shares`.
+    """
+    beside = Path(folder) / FILE_NAME
+    if source == "auto" and not beside.is_file():
+        known = mmsdk_folds()
+        if known is None or not set(videos) & {v for f in FOLDS for v in known[f]}:
+            note = (
+                "no folds were given: videos are divided by their names. Where one "
+                "person is in several videos, give folds that keep people apart."
+            )
+            percent = "/".join(f"{share:.0%}".rstrip("%") for share in _SHARES)
+            return shares(videos), f"shares of {percent} %, by video", note
+    if source == "auto" and beside.is_file():
+        source = str(beside)
+    return standard_folds(folder, source)
+
+
+def shares(videos: Collection[str]) -> FoldLists:
+    """Divide videos into 70, 15 and 15 %, each fold one at least.
+
+    The order is that of a digest of the names: a function of the videos alone, and
+    further videos move few of the others.
+
+    Raises
+    ------
+    DataError
+        For fewer than three videos.
+    """
+    if len(videos) < len(FOLDS):
+        raise DataError(
+            f"{len(videos)} videos with labels: expected three or more, one to train, "
+            "one to validate and one to test."
+        )
+    order = sorted(
+        videos, key=lambda video: hashlib.sha256(video.encode()).hexdigest()
+    )
+    _, valid, test = (max(1, round(share * len(order))) for share in _SHARES)
+    train = len(order) - valid - test
+    parts = (order[:train], order[train : train + valid], order[train + valid :])
+    return {fold: sorted(part) for fold, part in zip(FOLDS, parts, strict=True)}
 
 
 def custom_split(folds: FoldLists) -> FoldLists:

@@ -39,12 +39,17 @@ TEXT = "glove_vectors"
 LABELS = "All Labels"
 IMAGE = {"facet": "FACET 4.2", "openface": "OpenFace_2"}
 AUDIO = "COVAREP"
+# What emorec itself makes of raw clips, and the windows that divide clips without words.
+OPEN = {"T": "open_words", "V": "open_face", "A": "open_voice"}
+OPEN_STEPS = "open_steps"
+FEATURES = (*IMAGE, "open")
 FILES = {
     TEXT: "CMU_MOSEI_TimestampedWordVectors.csd",
     IMAGE["facet"]: "CMU_MOSEI_VisualFacet42.csd",
     IMAGE["openface"]: "CMU_MOSEI_VisualOpenFace2.csd",
     AUDIO: "CMU_MOSEI_COVAREP.csd",
     LABELS: "CMU_MOSEI_Labels.csd",
+    **{name: f"{name}.csd" for name in (*OPEN.values(), OPEN_STEPS)},
 }
 # Names that earlier releases of the SDK gave to the same sequences.
 OLD_NAMES = {"OpenFace2.0": IMAGE["openface"], "Emotion Labels": LABELS}
@@ -99,21 +104,38 @@ def sequence_names(
 
     Parameters
     ----------
-    image_feature : {"facet", "openface"}
-        The visual features.
+    image_feature : {"facet", "openface", "open"}
+        The visual features; open stands for all that emorec extracts itself.
     modalities : str
         Letters of `MODALITIES`. The text is needed for its word times also where its
         features are not.
     align_to_text : bool
         Whether words are the common steps.
     """
-    by_letter = {"T": TEXT, "V": IMAGE[image_feature], "A": AUDIO}
+    steps = steps_of(image_feature, align_to_text)
     names = [
         name
-        for letter, name in by_letter.items()
-        if letter in modalities or (letter == "T" and align_to_text)
+        for letter, name in by_letter(image_feature).items()
+        if letter in modalities or name == steps
     ]
-    return [*names, LABELS]
+    return [*names, *([OPEN_STEPS] if steps == OPEN_STEPS else []), LABELS]
+
+
+def by_letter(image_feature: str) -> dict[str, str]:
+    """Return letter of `MODALITIES` -> its sequence; see `sequence_names`."""
+    if image_feature == "open":
+        return dict(OPEN)
+    return {"T": TEXT, "V": IMAGE[image_feature], "A": AUDIO}
+
+
+def steps_of(image_feature: str, align_to_text: bool) -> str | None:
+    """Return the sequence whose rows are the common steps; None for own rows.
+
+    Open features have windows of equal length for steps where they have no words.
+    """
+    if align_to_text:
+        return by_letter(image_feature)["T"]
+    return OPEN_STEPS if image_feature == "open" else None
 
 
 def open_files(
@@ -245,8 +267,10 @@ def facet_estimates(image: ComputationalSequence) -> list[int]:
     return columns
 
 
-def read_labels_table(path: str | Path) -> pd.DataFrame:
+def read_labels_table(path: str | Path, sentiment: bool = True) -> pd.DataFrame:
     """Read CMU-MOSEI's labels as a table: id, start, end and the seven scores.
+
+    With `sentiment` off the first of the seven, which no run learns, may be missing.
 
     Raises
     ------
@@ -260,18 +284,23 @@ def read_labels_table(path: str | Path) -> pd.DataFrame:
         table = pd.read_csv(path, dtype={"id": str})
     except (OSError, ValueError) as error:
         raise DataError(f"{path}: expected a CSV table ({error}).") from error
-    needed = ["id", "start", "end", *MOSEI_ALL.labels]
+    scores = MOSEI_ALL.labels if sentiment else MOSEI.labels
+    needed = ["id", "start", "end", *scores]
     missing = [column for column in needed if column not in table]
     if missing:
         raise DataError(f"{path}: lacks the columns {', '.join(missing)}.")
     return table
 
 
-def write_labels(table: pd.DataFrame, path: str | Path) -> None:
+def write_labels(
+    table: pd.DataFrame, path: str | Path, corpus: str = "CMU-MOSEI"
+) -> None:
     """Write a labels table (`read_labels_table`) as an ``All Labels`` sequence.
 
     Segments keep the order of the table within each video.
     """
+
+    columns = [label for label in MOSEI_ALL.labels if label in table]
 
     def entries() -> Iterator[tuple[str, Rows]]:
         groups = dict(iter(table.groupby("id", sort=False)))
@@ -281,11 +310,11 @@ def write_labels(table: pd.DataFrame, path: str | Path) -> None:
                 video,
                 Rows(
                     rows[["start", "end"]].to_numpy(np.float32),
-                    rows[list(MOSEI_ALL.labels)].to_numpy(np.float32),
+                    rows[columns].to_numpy(np.float32),
                 ),
             )
 
-    metadata = describe("CMU-MOSEI", list(MOSEI_ALL.labels), "emotion and sentiment")
+    metadata = describe(corpus, columns, "emotion and sentiment")
     write_sequence(path, LABELS, entries(), metadata)
 
 

@@ -158,6 +158,8 @@ def build_segments(
     standardise: bool,
     report: Report,
     used: str = "TVA",
+    widths: Mapping[str, int] | None = None,
+    drop_empty: bool = False,
 ) -> Iterator[tuple[str, Segment]]:
     """Yield (fold, segment) for every segment that can be used.
 
@@ -184,6 +186,10 @@ def build_segments(
         Receives every finding.
     used : str
         Letters of the modalities whose features are taken.
+    widths : mapping, optional
+        Letter -> columns, where a modality may have no entry at all.
+    drop_empty : bool
+        With mask: leave out steps at which no modality is there.
 
     Raises
     ------
@@ -192,7 +198,7 @@ def build_segments(
     """
     if missing not in MISSING:
         raise SpecError(f"missing must be drop or mask, received '{missing}'.")
-    widths = {
+    widths = widths or {
         letter: next(iter(entries.values())).features.shape[1] if entries else 0
         for letter, entries in by_modality.items()
     }
@@ -226,10 +232,11 @@ def build_segments(
             )
             columns.append(block)
             presence.append(present)
-        yield (
-            fold,
-            Segment(key, np.concatenate(columns, 1), np.stack(presence, 1), scores),
-        )
+        features, presence = np.concatenate(columns, 1), np.stack(presence, 1)
+        if drop_empty and missing == "mask":
+            kept = presence.any(axis=1)
+            features, presence = features[kept], presence[kept]
+        yield fold, Segment(key, features, presence, scores)
 
 
 def _clean_labels(

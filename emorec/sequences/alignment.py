@@ -9,7 +9,7 @@ word by binary search.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -62,6 +62,7 @@ def align(
     words: str | None,
     labels: str | None,
     description: str = "Aligning",
+    partial: Collection[str] = (),
 ) -> AlignedDataset:
     """Align sequences to words, then to labelled segments.
 
@@ -75,6 +76,11 @@ def align(
     labels : str or None
         The sequence whose rows are segments. None skips the second pass: entries are
         then words, ``video[i]`` being word i of the video.
+    description : str
+        Of the progress bar.
+    partial : collection of str
+        Sequences that may lack a video, which then has no entry in them; mmsdk leaves
+        out the video.
 
     Returns
     -------
@@ -91,9 +97,9 @@ def align(
     """
     check_references(sequences, words, labels)
     result = AlignedDataset(sequences={name: {} for name in sequences})
-    videos = unify(sequences, result.dropped)
+    videos = unify(sequences, result.dropped, partial)
     for video in track(videos, description):
-        add_video(result, sequences, video, words, labels)
+        add_video(result, sequences, video, words, labels, partial)
     check_damage(result, len(videos))
     return result
 
@@ -133,6 +139,7 @@ def add_video(
     video: str,
     words: str | None,
     labels: str | None,
+    partial: Collection[str] = (),
 ) -> None:
     """Align one video and add its entries to `result` (see `align`).
 
@@ -140,7 +147,9 @@ def add_video(
     """
     try:
         parts = {
-            name: sequence.read_video(video) for name, sequence in sequences.items()
+            name: sequence.read_video(video)
+            for name, sequence in sequences.items()
+            if name not in partial or video in sequence.videos
         }
     except DataError as error:
         result.damaged[video] = str(error)
@@ -161,7 +170,11 @@ def add_video(
                 key = f"{video}[{number}]"
                 result.sequences[name][key] = Rows(*(a[i : i + 1] for a in rows))
         return
-    empty = [name for name, (_, rows) in pooled.items() if not len(rows.intervals)]
+    empty = [
+        name
+        for name, (_, rows) in pooled.items()
+        if not len(rows.intervals) and name not in partial
+    ]
     if empty:
         result.dropped[video] = f"no row of {empty[0]} touches a word"
         return
@@ -183,11 +196,17 @@ def _refuse_numbered(sequence: ComputationalSequence) -> None:
 
 
 def unify(
-    sequences: Mapping[str, ComputationalSequence], dropped: dict[str, str]
+    sequences: Mapping[str, ComputationalSequence],
+    dropped: dict[str, str],
+    partial: Collection[str] = (),
 ) -> list[str]:
-    """Return the videos that every sequence has, in byte order; note the others."""
-    everywhere = set.intersection(*(set(s.videos) for s in sequences.values()))
-    for name, sequence in sequences.items():
+    """Return the videos that every sequence has, in byte order; note the others.
+
+    Sequences that are `partial` need not have them.
+    """
+    needed = {name: s for name, s in sequences.items() if name not in partial}
+    everywhere = set.intersection(*(set(s.videos) for s in needed.values()))
+    for name, sequence in needed.items():
         for other in sequences.values():
             for video in set(other.videos) - set(sequence.videos):
                 dropped.setdefault(video, f"video not in {name}")

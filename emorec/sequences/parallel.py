@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
@@ -45,6 +45,7 @@ def align_on_cores(
     labels: str | None,
     folder: Path,
     workers: int | None = None,
+    partial: Collection[str] = (),
 ) -> AlignedDataset:
     """Align as `emorec.sequences.alignment.align`, with the same result, on disk.
 
@@ -63,6 +64,8 @@ def align_on_cores(
     workers : int, optional
         Processes; by default the cores that this process may use. A small dataset, or
         one that is not on disk, is aligned in this process.
+    partial : collection of str
+        As for `align`.
 
     Raises
     ------
@@ -71,7 +74,7 @@ def align_on_cores(
     """
     check_references(sequences, words, labels)
     result = AlignedDataset(sequences={name: {} for name in sequences})
-    videos = unify(sequences, result.dropped)
+    videos = unify(sequences, result.dropped, partial)
     parts = {
         folder / f"{start:06d}.json": videos[start : start + _PART]
         for start in range(0, len(videos), _PART)
@@ -89,12 +92,14 @@ def align_on_cores(
                 [Part(*part) for part in missing.items()],
                 min(workers, len(missing)) - 1,
                 _begin,
-                (paths, words, labels, videos[0]),
-                here=lambda part: _align_part(part, sequences, words, labels),
+                (paths, words, labels, tuple(partial), videos[0]),
+                here=lambda part: _align_part(
+                    part, sequences, words, labels, partial
+                ),
             )
         else:
             made = (
-                _align_part(Part(*part), sequences, words, labels)
+                _align_part(Part(*part), sequences, words, labels, partial)
                 for part in missing.items()
             )
         for _ in track(made, "Aligning", len(missing)):
@@ -116,7 +121,11 @@ def _read_all(paths: list[Path]) -> list[AlignedDataset] | None:
 
 
 def _begin(
-    paths: dict[str, Path], words: str | None, labels: str | None, first: str
+    paths: dict[str, Path],
+    words: str | None,
+    labels: str | None,
+    partial: tuple[str, ...],
+    first: str,
 ) -> None:
     """Open the files in a new process."""
     sequences = {}
@@ -124,9 +133,9 @@ def _begin(
         sequences[name] = open_sequence(path)
         sequences[name].name = name
         # Every process must take the width of the same entry for the right one.
-        with suppress(DataError):
+        with suppress(DataError, KeyError):  # which not every sequence has
             sequences[name].read_video(first)
-    _held[:] = sequences, words, labels
+    _held[:] = sequences, words, labels, partial
 
 
 def _align_held(part: Part) -> None:
@@ -138,10 +147,11 @@ def _align_part(
     sequences: Mapping[str, ComputationalSequence],
     words: str | None,
     labels: str | None,
+    partial: Collection[str],
 ) -> None:
     if part.path.is_file():
         return  # Another alignment of the same files was here first.
     made = AlignedDataset(sequences={name: {} for name in sequences})
     for video in part.videos:
-        add_video(made, sequences, video, words, labels)
+        add_video(made, sequences, video, words, labels, partial)
     write_part(part.path, made)

@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar
 
-from emorec.corpora.mosei import IMAGE, MODALITIES
+from emorec.corpora.mosei import FEATURES, MODALITIES, steps_of
 from emorec.corpora.segments import MISSING
 from emorec.errors import SpecError
 from emorec.labels import MOSEI, MOSEI_NEUTRAL, LabelSchema
@@ -21,7 +21,7 @@ from emorec.training.objectives import (
     default_loss,
 )
 
-NORMALISATIONS = ("zscore", "maxabs", "none")
+NORMALISATIONS = ("zscore", "maxabs", "standard", "none")
 VAL_METRICS = ("loss", "acc")
 _ALL_LETTERS = "TVA"
 
@@ -46,8 +46,8 @@ class MoseiConfig:
     image_feature: str = "facet"
     drop_facet_emotions: bool = False
     modalities: str = "all"
-    missing: str = "drop"
-    normalise: str = "zscore"
+    missing: str | None = None
+    normalise: str | None = None
     fixed_num_steps: int = 45
     predict_neutral_class: bool = False
     label_type: str = "all"
@@ -100,8 +100,13 @@ class MoseiConfig:
         SpecError
             For a value or a combination that cannot be used; before any data is read.
         """
+        # Clips as people make them lack a face or words here and there, and how loud
+        # or cheerful a segment is as a whole must not be normalised away.
+        raw = self.image_feature == "open"
         config = replace(
             self,
+            missing=self.missing or ("mask" if raw else "drop"),
+            normalise=self.normalise or ("standard" if raw else "zscore"),
             modalities=parse_modalities(self.modalities),
             final_activ=self.final_activ or default_activation(self.label_type),
             loss_function=self.loss_function or default_loss(self.label_type),
@@ -111,7 +116,7 @@ class MoseiConfig:
 
     def _check(self) -> None:
         choices = {
-            "image_feature": tuple(IMAGE),
+            "image_feature": FEATURES,
             "missing": MISSING,
             "normalise": NORMALISATIONS,
             "label_type": LABEL_TYPES,
@@ -146,7 +151,8 @@ class MoseiConfig:
                 "learn. For an aligned dataset alone use: emorec mosei align DIR "
                 "--output FILE.pkl --no_labels"
             )
-        if not self.align_to_text and len(self.modalities) > 1:
+        has_steps = steps_of(self.image_feature, self.align_to_text) is not None
+        if not has_steps and len(self.modalities) > 1:
             raise SpecError(
                 f"--align_to_text false with --modalities {self.modalities}: early "
                 "fusion joins modalities word by word, and unaligned ones run at their "
@@ -159,7 +165,7 @@ class MoseiConfig:
                 "--drop_facet_emotions: only for --image_feature facet in a run with "
                 "the modality V."
             )
-        if self.missing == "mask" and not self.align_to_text:
+        if self.missing == "mask" and not has_steps:
             raise SpecError(
                 "--missing mask with --align_to_text false: the words tell which steps "
                 "are missing. Align to the text, or drop."

@@ -93,7 +93,7 @@ def run(
     if config.no_train:
         expected = folder.read_spec()
         settings = folder.trained_settings(settings["data"], config.overwrite)
-        data = load_data(config, source, say, expected.normalisation.get("scale"))
+        data = load_data(config, source, say, expected.normalisation)
         expected.check(data.spec, f"{model_path}")
         backend.prepare(config.seed, config.precision)
         model = backend.load_keras_model(model_path)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from glob import escape
 from pathlib import Path
 from typing import Any
@@ -32,12 +32,12 @@ def load_aligned(config: MoseiConfig, source: Source, say: Say) -> AlignedDatase
         return read_aligned(source.pickle, source.names)
     path = Path(config.pickle_folder) / f"{config.pickle_name_dataset}.pkl"
     sequences = {name: source.files.sequences[name] for name in source.names}
-    words = mosei.TEXT if config.align_to_text else None
-    identity = identify(source.dataset, sequences, words, mosei.LABELS)
+    words, partial = source.steps, source.partial
+    identity = identify(source.dataset, sequences, words, mosei.LABELS, partial)
     if is_current(path, identity):
         say(f"Reading the aligned dataset {path}, made before from the same files.")
-        return make_aligned(path, sequences, words, mosei.LABELS, identity)
-    aligned = make_aligned(path, sequences, words, mosei.LABELS, identity)
+        return make_aligned(path, sequences, words, mosei.LABELS, identity, partial)
+    aligned = make_aligned(path, sequences, words, mosei.LABELS, identity, partial)
     videos = len({key.split("[")[0] for key in aligned.sequences[mosei.LABELS]})
     say(f"Aligned {videos} videos to {path}.")
     if aligned.dropped:
@@ -50,6 +50,7 @@ def identify(
     sequences: Mapping[str, ComputationalSequence],
     words: str | None,
     labels: str | None,
+    partial: Collection[str] = (),
 ) -> dict[str, Any]:
     """Return what an aligned dataset is made from and how, JSON-able."""
     return {
@@ -58,6 +59,7 @@ def identify(
         "sequences": list(sequences),
         "words": words,
         "labels": labels,
+        **({"partial": list(partial)} if partial else {}),
     }
 
 
@@ -67,6 +69,7 @@ def make_aligned(
     words: str | None,
     labels: str | None,
     identity: dict[str, Any],
+    partial: Collection[str] = (),
 ) -> AlignedDataset:
     """Align to a pickle; go on where an interrupted alignment stopped.
 
@@ -76,7 +79,7 @@ def make_aligned(
     """
     current = is_current(path, identity)
     parts = path.with_suffix(f".parts-{digest(identity)}")
-    aligned = align_on_cores(sequences, words, labels, parts)
+    aligned = align_on_cores(sequences, words, labels, parts, partial=partial)
     if not current:
         written = write_aligned(path, aligned)
         left_out = {"dropped": aligned.dropped, "damaged": aligned.damaged}

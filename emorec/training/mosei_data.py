@@ -13,7 +13,7 @@ from emorec.artifacts.pickles import write_pickle
 from emorec.artifacts.spec import Modality, Spec
 from emorec.artifacts.tables import write_table
 from emorec.batches.ragged import RaggedBuilder, RaggedStore
-from emorec.corpora import mosei
+from emorec.corpora import extraction, mosei
 from emorec.corpora.folds import FOLDS, FoldLists
 from emorec.corpora.segments import Report, build_segments, select_columns
 from emorec.errors import DataError, SpecError
@@ -21,6 +21,7 @@ from emorec.files import digest
 from emorec.sequences.alignment import AlignedDataset, Entries
 from emorec.sequences.csd import ComputationalSequence
 from emorec.sequences.overlaps import EPSILON
+from emorec.training import mosei_scaling
 from emorec.training.config import MoseiConfig
 from emorec.training.mosei_aligned import is_current, load_aligned, write_beside
 from emorec.training.mosei_source import Say, Source
@@ -53,7 +54,10 @@ class MoseiData:
 
 
 def load_data(
-    config: MoseiConfig, source: Source, say: Say, scale: list[float] | None = None
+    config: MoseiConfig,
+    source: Source,
+    say: Say,
+    trained: dict[str, Any] | None = None,
 ) -> MoseiData:
     """Build the folds of a run and write them, with their report.
 
@@ -65,9 +69,9 @@ def load_data(
         From `locate`.
     say : callable
         Receives lines for the user.
-    scale : list of float, optional
-        Divisors of a trained model (``--normalise maxabs``); by default they are
-        taken from the training fold.
+    trained : dict, optional
+        Normalisation of a trained model, whose statistics are taken where it is of the
+        kind of the run; by default they are those of the training fold.
     """
     left_out = load_aligned(config, source, say)
     aligned = left_out.sequences
@@ -79,7 +83,7 @@ def load_data(
     builders = {fold: RaggedBuilder() for fold in FOLDS}
     for fold, segment in build_segments(
         by_modality,
-        aligned[source.by_letter["T"]] if config.align_to_text else None,
+        aligned[source.steps] if source.steps else None,
         aligned[mosei.LABELS],
         label_map,
         fold_of,
@@ -87,6 +91,8 @@ def load_data(
         config.normalise == "zscore",
         report,
         config.modalities,
+        # Windows beyond the end of a film or a sound are no steps.
+        drop_empty=source.steps == mosei.OPEN_STEPS,
     ):
         builders[fold].add(*segment)
     for fold, builder in builders.items():
@@ -96,15 +102,16 @@ def load_data(
                 f"{report.summary().to_string(index=False)}"
             )
     stores = {fold: builder.store() for fold, builder in builders.items()}
-    normalisation: dict[str, Any] = {"kind": config.normalise}
-    if config.normalise == "maxabs":
-        text = widths["T"] if "T" in config.modalities else 0
-        scale = scale or _max_abs(stores["train"], text)
-        normalisation["scale"] = scale
-        for store in stores.values():
-            store.values /= np.asarray(scale, np.float32)
+    columns = [widths[letter] for letter in config.modalities]
+    normalisation = trained
+    if trained is None or trained.get("kind") != config.normalise:
+        normalisation = mosei_scaling.fit(
+            config.normalise, stores["train"], columns, "T" in config.modalities
+        )
+    for store in stores.values():
+        mosei_scaling.apply(store, normalisation, columns)
     modalities = tuple(
-        Modality(mosei.MODALITIES[letter], source.by_letter[letter], widths[letter])
+        Modality(mosei.MODALITIES[letter], _named(source, letter), widths[letter])
         for letter in config.modalities
     )
     spec = Spec(
@@ -124,6 +131,7 @@ def load_data(
                 and config.image_feature == "facet"
                 and not config.drop_facet_emotions
             ),
+            **_extraction(config, source),
         },
     )
     _write_folds(config, source, stores, report, say)
@@ -137,6 +145,29 @@ def _labels_of(source: Source, aligned: dict[str, Entries]) -> ComputationalSequ
     return ComputationalSequence(
         entries, {"root name": mosei.LABELS}, str(source.pickle)
     )
+
+
+def _named(source: Source, letter: str) -> str:
+    """Return what tells the features of a modality from all others."""
+    name = source.by_letter[letter]
+    if name not in mosei.OPEN.values():
+        return name
+    return f"{name} {extraction.identity(source.files.sequences[name])}"
+
+
+def _extraction(config: MoseiConfig, source: Source) -> dict[str, Any]:
+    """Return how open features were made, by which prediction makes them again."""
+    if config.image_feature != "open":
+        return {}
+    # The steps are told by the text also where its features are not used.
+    used = [x for x in "TVA" if x in config.modalities or source.by_letter[x] == source.steps]
+    own = {
+        letter: extraction.of_sequence(source.files.sequences[source.by_letter[letter]])
+        for letter in used
+    }
+    if source.steps == mosei.OPEN_STEPS:
+        own["steps"] = extraction.of_sequence(source.files.sequences[source.steps])
+    return {"extraction": own}
 
 
 def _features(
@@ -196,14 +227,6 @@ def _report_unaligned(
             default = "segment of no length" if zero else "no aligned words"
             action = "damaged" if damage else "dropped"
             report.add(f"{video}[{i}]", fold, action, damage or missing or default)
-
-
-def _max_abs(train: RaggedStore, text: int) -> list[float]:
-    """Return each column's largest magnitude in train; 1 for `text` columns, zeros."""
-    largest = np.abs(train.values).max(axis=0)
-    largest[:text] = 1.0
-    # Divided by less than this, values of the other folds might become infinite.
-    return np.where(largest > 1e-30, largest, 1.0).astype(float).tolist()
 
 
 def _write_folds(

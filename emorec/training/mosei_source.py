@@ -42,6 +42,12 @@ class Source:
         What the user should know.
     pickle : Path or None
         The aligned pickle where there are no files.
+    steps : str or None
+        The sequence whose rows are the steps of all; None for each one's own rows.
+    partial : tuple of str
+        Sequences that may lack a video.
+    name : str
+        What the corpus is called.
     """
 
     folder: Path
@@ -53,11 +59,14 @@ class Source:
     origin: str
     notes: list[str] = field(default_factory=list)
     pickle: Path | None = None
+    steps: str | None = None
+    partial: tuple[str, ...] = ()
+    name: str = "CMU-MOSEI"
 
     @property
     def dataset(self) -> str:
         """Name of the dataset, as every output tells it."""
-        return miniature.DATASET if self.is_miniature else "CMU-MOSEI"
+        return miniature.DATASET if self.is_miniature else self.name
 
     def fingerprint(self) -> dict[str, list[int]]:
         """Identify the files without reading them."""
@@ -121,6 +130,11 @@ def locate(
     if config.dataset_folder is None and not mosei.find_files(folder):
         folder = folder / miniature.FOLDER
         say(banner(miniature.DATASET, folder))
+        if config.image_feature == "open":
+            raise SpecError(
+                f"--features open: {folder.parent} holds no .csd files. Name the "
+                "folder that emorec mosei extract has written: --data DIR."
+            )
         if config.image_feature != "facet":
             raise SpecError(
                 f"--image_feature {config.image_feature}: the miniature has FACET "
@@ -145,6 +159,9 @@ def _from_files(config: MoseiConfig, folder: Path, names: list[str]) -> Source:
     known = [*optional, *names]
     names = [name for name in dict.fromkeys(known) if name in files.sequences]
     is_miniature = miniature.is_miniature(files.sequences.values())
+    steps = mosei.steps_of(config.image_feature, config.align_to_text)
+    if config.image_feature == "open":
+        return _from_extraction(config, folder, names, files, is_miniature, steps)
     chosen = config.folds
     if is_miniature and chosen == "auto":
         # mmsdk's lists are those of the real videos.
@@ -157,14 +174,56 @@ def _from_files(config: MoseiConfig, folder: Path, names: list[str]) -> Source:
         folds, videos, origin, config.ignore_unknown_videos
     )
     notes = [*files.notes, *([note] if note else []), *unknown]
-    by_letter = _standard_names(config)
-    return Source(folder, is_miniature, names, by_letter, files, folds, origin, notes)
+    return Source(
+        folder,
+        is_miniature,
+        names,
+        mosei.by_letter(config.image_feature),
+        *(files, folds, origin, notes),
+        steps=steps,
+    )
+
+
+def _from_extraction(
+    config: MoseiConfig,
+    folder: Path,
+    names: list[str],
+    files: mosei.MoseiFiles,
+    is_miniature: bool,
+    steps: str | None,
+) -> Source:
+    """Return a source of the files that ``emorec mosei extract`` has written."""
+    labels = files.sequences[mosei.LABELS]
+    folds, origin, note = fold_lists.folds_of_corpus(
+        folder, config.folds, labels.videos
+    )
+    if config.with_custom_split:
+        folds = fold_lists.custom_split(folds)
+    unknown = fold_lists.check_known(
+        folds, labels.videos, origin, config.ignore_unknown_videos
+    )
+    features = [name for name in names if name != mosei.LABELS]
+    told = files.sequences[features[0]].metadata.get("dataset name")
+    partial = [name for name in features if name != steps]
+    return Source(
+        folder,
+        is_miniature,
+        names,
+        mosei.by_letter("open"),
+        *(files, folds, origin),
+        notes=[*files.notes, *([note] if note else []), *unknown],
+        steps=steps,
+        partial=tuple(partial) if config.missing == "mask" else (),
+        name=str(told),
+    )
 
 
 def _aligned_pickle(config: MoseiConfig, folder: Path) -> Path | None:
     """Return the user's own aligned dataset when there are no .csd files to align."""
     if config.pickle_name_dataset is None or mosei.find_files(folder):
         return None
+    if config.image_feature == "open":
+        return None  # An aligned dataset does not tell how features were made.
     path = Path(config.pickle_folder) / f"{config.pickle_name_dataset}.pkl"
     # The miniature of the default folder is read from its own files.
     if not path.is_file() or (config.dataset_folder is None and _holds_miniature(path)):
@@ -185,7 +244,7 @@ def _from_pickle(
     if config.with_custom_split:
         folds = fold_lists.custom_split(folds)
     notes = [note] if note else []
-    by_letter = _standard_names(config)
+    by_letter = mosei.by_letter(config.image_feature)
     imported = _imported_names(config, path)
     if imported:
         by_letter = imported
@@ -203,12 +262,8 @@ def _from_pickle(
         origin,
         notes,
         path,
+        steps=by_letter["T"] if config.align_to_text else None,
     )
-
-
-def _standard_names(config: MoseiConfig) -> dict[str, str]:
-    image = mosei.IMAGE[config.image_feature]
-    return {"T": mosei.TEXT, "V": image, "A": mosei.AUDIO}
 
 
 def _imported_names(config: MoseiConfig, path: Path) -> dict[str, str]:
@@ -249,8 +304,10 @@ def _imported_names(config: MoseiConfig, path: Path) -> dict[str, str]:
 
 def _with_names(config: MoseiConfig, is_miniature: bool) -> MoseiConfig:
     ending = "_miniature" if is_miniature else ""
+    if config.image_feature == "open":
+        ending = f"_open{ending}"
     # Aligned datasets are large: runs on one image feature must not replace the other.
-    image = "" if config.image_feature == "facet" else f"_{config.image_feature}"
+    image = f"_{config.image_feature}" if config.image_feature == "openface" else ""
     return replace(
         config,
         pickle_name_dataset=config.pickle_name_dataset

@@ -1,0 +1,211 @@
+"""Open features from raw clips: emorec mosei extract, miniature_clips."""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+from pathlib import Path
+
+from emorec.cli.console import INCOMPLETE, OK, say
+from emorec.cli.faces_label import add_sampling, sampling_of
+
+# Failures that are printed; failures.csv has all.
+_PRINTED = 5
+
+
+def add_commands(commands: argparse._SubParsersAction) -> None:
+    """Add the commands to ``emorec mosei``."""
+    parser = commands.add_parser(
+        "extract",
+        help="make features of raw clips, for --features open; resumes",
+        description="Make computational sequences of the films, sounds and transcripts "
+        "of a corpus, which main.py --features open trains on. Files of one name are "
+        "one video, whose labels and folds have that name. Videos that are finished "
+        "are not repeated. Exits with 3 when something was left out; failures.csv "
+        "says what.",
+    )
+    parser.add_argument(
+        "clips",
+        nargs="+",
+        metavar="CLIP",
+        help="videos, sounds and transcripts (srt, vtt, tables with start, end and "
+        "text), or folders of them",
+    )
+    parser.add_argument("--output", required=True, metavar="DIR", help="dataset folder")
+    parser.add_argument(
+        "--labels",
+        metavar="LABELS",
+        help="labels of the segments, copied beside the features: a table of id, "
+        "start, end and six emotions, or an 'All Labels' .csd file",
+    )
+    parser.add_argument(
+        "--name", metavar="CORPUS", help="what outputs call the corpus"
+    )
+    parser.add_argument(
+        "--workers", type=int, metavar="N", help="processes that hear voices"
+    )
+    parser.add_argument(
+        "--step",
+        type=float,
+        default=0.5,
+        metavar="SECONDS",
+        help="a step of runs without words (--align_to_text false)",
+    )
+    words = parser.add_argument_group("words")
+    words.add_argument(
+        "--text",
+        choices=("glove", "sentences"),
+        help="a vector for each word, or for each cue of the transcript",
+    )
+    words.add_argument(
+        "--vectors", metavar="FILE", help="word vectors, as GloVe's files or an .npz"
+    )
+    words.add_argument(
+        "--sentence_model",
+        metavar="MODEL",
+        help="a model or folder of sentence-transformers or keras-hub",
+    )
+    voice = parser.add_argument_group("voice")
+    voice.add_argument(
+        "--voice",
+        choices=("librosa", "egemaps"),
+        help="features by librosa, or eGeMAPS by openSMILE (research only)",
+    )
+    face = parser.add_argument_group("face")
+    face.add_argument("--face", metavar="RUN", help="a finished run of emorec faces")
+    face.add_argument(
+        "--face_output",
+        choices=("probabilities", "embedding", "both"),
+        default="probabilities",
+        help="of the run's network: log probabilities, the input of its last layer, "
+        "or both",
+    )
+    add_sampling(face, ("main", "largest"))
+    parser.set_defaults(run=extract)
+
+    miniature_parser = commands.add_parser(
+        "miniature_clips",
+        help="write a synthetic corpus of raw clips, to try extract with",
+        description="Write drawn and spoken clips with transcripts, word vectors, "
+        "labels and folds. Nothing in them is of a person.",
+    )
+    miniature_parser.add_argument("folder", metavar="DIR")
+    miniature_parser.add_argument("--videos", type=int, default=40, metavar="N")
+    miniature_parser.add_argument("--seed", type=int, default=0)
+    miniature_parser.set_defaults(run=miniature_clips)
+
+
+def extract(arguments: argparse.Namespace) -> int:
+    """Extract features; return INCOMPLETE when something was left out."""
+    fronts = _front_ends(arguments)
+    from emorec.corpora.recorded import find_recorded
+    from emorec.training import open_extraction
+
+    recorded = find_recorded(arguments.clips)
+    corpus = _corpus_name(arguments)
+    say(f"{corpus}: {len(recorded)} videos.")
+    _put_labels(arguments, corpus)
+    result = open_extraction.extract(
+        recorded,
+        fronts,
+        arguments.output,
+        corpus,
+        arguments.step,
+        arguments.workers,
+    )
+    for video, modality, reason in result.failures[:_PRINTED]:
+        say(f"left out: {video}, {modality}: {reason}")
+    if len(result.failures) > _PRINTED:
+        more = len(result.failures) - _PRINTED
+        say(f"left out: {more} more, see {open_extraction.FAILURES}")
+    say(
+        f"{result.made} extracted, {result.before} finished before, "
+        f"{len(result.failures)} failed."
+    )
+    for path in result.paths:
+        say(f"  {path}")
+    letters = "".join(letter for letter in "TVA" if letter in fronts)
+    subset = "" if len(letters) == 3 else f" -m {letters}"
+    steps = "" if "T" in letters else " -t false"
+    say("Train with:")
+    say(f"  python main.py --features open --data {arguments.output}{subset}{steps}")
+    return INCOMPLETE if result.failures else OK
+
+
+def _front_ends(arguments: argparse.Namespace) -> dict:
+    """Return letter -> how its rows are made; say what is missing before any work."""
+    from emorec.errors import SpecError
+
+    if arguments.text == "glove" and not arguments.vectors:
+        raise SpecError("--text glove: needs a file of word vectors, --vectors FILE.")
+    if arguments.text == "sentences" and not arguments.sentence_model:
+        raise SpecError("--text sentences: needs --sentence_model MODEL.")
+    if not (arguments.text or arguments.face or arguments.voice):
+        raise SpecError("Nothing to extract: give --text, --face or --voice.")
+    if not 0.1 <= arguments.step <= 60:
+        raise SpecError(f"--step {arguments.step:g}: expected 0.1 to 60 seconds.")
+    if arguments.workers is not None and arguments.workers < 1:
+        raise SpecError(f"--workers {arguments.workers}: expected 1 or more.")
+    from emorec.training import open_features
+
+    fronts = {}
+    if arguments.text == "glove":
+        fronts["T"] = open_features.words_by_vectors(arguments.vectors)
+    elif arguments.text == "sentences":
+        fronts["T"] = open_features.sentences(arguments.sentence_model)
+    if arguments.face:
+        fronts["V"] = open_features.face(
+            arguments.face, arguments.face_output, sampling_of(arguments)
+        )
+    if arguments.voice:
+        fronts["A"] = open_features.voice(arguments.voice)
+    return fronts
+
+
+def _corpus_name(arguments: argparse.Namespace) -> str:
+    from emorec.corpora import clips_miniature, miniature
+
+    if any(clips_miniature.is_miniature(path) for path in arguments.clips):
+        return miniature.DATASET
+    return arguments.name or Path(arguments.clips[0]).resolve().stem
+
+
+def _put_labels(arguments: argparse.Namespace, corpus: str) -> None:
+    """Put the labels beside the features, where a run finds them."""
+    from emorec.corpora import mosei
+    from emorec.files import digest, read_json, whole_file, write_json
+    from emorec.sequences.csd import open_sequence
+    from emorec.training.open_features import content_of
+
+    if not arguments.labels:
+        return
+    source = Path(arguments.labels)
+    goal = Path(arguments.output) / "labels" / mosei.FILES[mosei.LABELS]
+    # The same labels stay, and so what was aligned to them.
+    own, beside = digest([content_of(source), corpus]), goal.with_suffix(".json")
+    if goal.is_file() and beside.is_file() and read_json(beside) == own:
+        return
+    if source.suffix == ".csd":
+        mosei.label_columns(open_sequence(source))
+        with whole_file(goal) as temporary:
+            shutil.copyfile(source, temporary)
+    else:
+        table = mosei.read_labels_table(source, sentiment=False)
+        mosei.write_labels(table, goal, corpus)
+    write_json(beside, own)
+
+
+def miniature_clips(arguments: argparse.Namespace) -> int:
+    """Write the miniature of raw clips."""
+    from emorec.corpora.clips_miniature import LABELS, VECTORS, write_clips
+
+    folder = Path(arguments.folder)
+    new = write_clips(folder, arguments.seed, arguments.videos)
+    say(f"{'Wrote' if new else 'There already:'} the miniature of clips in {folder}.")
+    say("Extract its features with:")
+    say(
+        f"  emorec mosei extract {folder} --output {folder}/open --labels "
+        f"{folder / LABELS} --text glove --vectors {folder / VECTORS} --voice librosa "
+        "--face RUN --faces given"
+    )
+    return OK

@@ -1,0 +1,276 @@
+"""The open features of raw clips: what settings mean, the same for all who extract.
+
+Each modality has a front end: a function of one recording's file that returns
+timed rows, with settings that say all that decides them. Extraction of a corpus writes
+rows and settings; prediction makes the front end of a model's settings again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from scipy.special import log_softmax
+
+from emorec.corpora.extraction import PATH
+from emorec.errors import DataError, SpecError
+from emorec.features import voice_frames
+from emorec.features.audio import RATE
+from emorec.features.faces import Detector, mtcnn_detector
+from emorec.features.sound_blocks import sound_blocks
+from emorec.features.timed_words import WordLookup, timed_words, times_of
+from emorec.features.transcripts import Cue
+from emorec.files import digest, fingerprint
+from emorec.sequences.csd import Rows
+from emorec.training.clip_labels import LabelSettings, label_clip
+
+TEXTS, VOICES = ("glove", "sentences"), ("librosa", "egemaps")
+FACE_OUTPUTS = ("probabilities", "embedding", "both")
+# Seconds of a step where there are no words.
+STEP = 0.5
+# Bytes at either end of a file that tell it from others.
+_ENDS = 1 << 20
+
+
+@dataclass(frozen=True)
+class FrontEnd:
+    """How the rows of one modality are made.
+
+    Attributes
+    ----------
+    settings : dict
+        Plain containers, all that decides the rows; ``path`` says where something lies
+        and decides nothing.
+    names : tuple of str
+        Of the columns.
+    rows : callable
+        Of the words, a list of cues -> Rows; of face and voice, a file -> Rows. Rows
+        may be none; intervals are float64 seconds, features float32. Raises DataError
+        for a file that cannot be read, or a film that shows no face.
+    """
+
+    settings: dict[str, Any]
+    names: tuple[str, ...]
+    rows: Callable[[Any], Rows] = field(compare=False)
+
+
+def words_by_vectors(path: str | Path) -> FrontEnd:
+    """Return the front end of words with vectors of a GloVe file or an .npz.
+
+    A row a word, with the word's time (`emorec.features.timed_words`).
+    """
+    lookup = WordLookup(path)
+
+    def rows(cues: Sequence[Cue]) -> Rows:
+        words = timed_words(cues)
+        return Rows(times_of(words), lookup.vectors([word.text for word in words]))
+
+    settings = {
+        "kind": "glove",
+        "vectors": lookup.path.name,
+        "content": content_of(lookup.path),
+        PATH: str(lookup.path.resolve()),
+    }
+    names = tuple(f"word_{number:03d}" for number in range(lookup.width))
+    return FrontEnd(settings, names, rows)
+
+
+def sentences(source: str, program: str = "auto") -> FrontEnd:
+    """Return the front end of cues with vectors of a sentence model.
+
+    A row a cue, with the cue's time.
+    """
+    from emorec.features.sentence_embeddings import embeddings_of
+
+    folder = Path(source)
+    if source.endswith(".npz"):
+        raise SpecError(
+            f"{source}: sentences of other clips are not in a file of embeddings; give "
+            "a model's name or folder."
+        )
+
+    def rows(cues: Sequence[Cue]) -> Rows:
+        texts = [cue.text for cue in cues]
+        ids = [f"cue {number}" for number in range(len(cues))]
+        if not texts:
+            return Rows(np.zeros((0, 2)), np.zeros((0, width), np.float32))
+        return Rows(times_of(cues), embeddings_of(texts, ids, source, program))
+
+    # The model is asked once, which also says what is wrong with it before the corpus.
+    width = embeddings_of(["yes"], ["a word"], source, program).shape[1]
+    local = folder.is_dir()
+    settings = {
+        "kind": "sentences",
+        "model": folder.name if local else source,
+        "program": program,
+        "content": _folder_content(folder) if local else None,
+        PATH: str(folder.resolve()) if local else source,
+    }
+    return FrontEnd(settings, tuple(f"sentence_{i:04d}" for i in range(width)), rows)
+
+
+def voice(kind: str = "librosa") -> FrontEnd:
+    """Return the front end of a voice: rows of a tenth of a second.
+
+    Parameters
+    ----------
+    kind : {"librosa", "egemaps"}
+        See `emorec.features.voice_frames` and `emorec.features.egemaps`.
+    """
+    if kind not in VOICES:
+        raise SpecError(f"--voice {kind}: expected {' or '.join(VOICES)}.")
+    settings: dict[str, Any] = {"kind": kind, "rate": RATE, "rows_per_second": 10}
+    if kind == "librosa":
+        make, names = voice_frames.voice_rows, voice_frames.NAMES
+    else:
+        from emorec.features import egemaps
+
+        make, names = egemaps.egemaps_rows, egemaps.names()
+    return FrontEnd(settings, names, partial(_voice, make, len(names)))
+
+
+def _voice(make: Callable, width: int, path: Path) -> Rows:
+    parts = [np.zeros((0, width), np.float32), *make(sound_blocks(path))]
+    return Rows(grid(sum(map(len, parts)), 10), np.concatenate(parts))
+
+
+def face(
+    run: str | Path,
+    outputs: str = "probabilities",
+    settings: LabelSettings | None = None,
+    detect: Callable[[], Detector] | None = None,
+) -> FrontEnd:
+    """Return the front end of the main face of a film.
+
+    A row for each sampled frame with a face, from the frame's time to the next one's.
+
+    Parameters
+    ----------
+    run : path
+        A finished run of ``emorec faces``.
+    outputs : {"probabilities", "embedding", "both"}
+        The logarithms of the network's probabilities, what its last layer takes, or
+        both.
+    settings : LabelSettings, optional
+        Sampling and detection.
+    detect : callable, optional
+        Returns the detector; by default MTCNN.
+    """
+    from emorec.artifacts.found_runs import find_runs
+
+    if outputs not in FACE_OUTPUTS:
+        raise SpecError(f"--face_output {outputs}: expected {', '.join(FACE_OUTPUTS)}.")
+    found = find_runs([run])
+    if len(found) != 1 or found[0].system != "faces":
+        raise SpecError(
+            f"--face {run}: expected one run of emorec faces, found "
+            f"{', '.join(f'{each.name} ({each.system})' for each in found)}."
+        )
+    (teacher,) = found
+    settings = settings or LabelSettings()
+    if settings.tracks == "all":
+        raise SpecError("--tracks all: a step has one face; choose main or largest.")
+    network, size, labels, width = _face_network(teacher)
+    content = content_of(teacher.model_path)
+    detector: list[Detector] = []
+
+    def found_detector() -> Detector:
+        if not detector:
+            make = detect or partial(mtcnn_detector, settings.min_face)
+            detector.append(make())
+        return detector[0]
+
+    def rows(path: Path) -> Rows:
+        made = label_clip(path, network, found_detector, settings, size)
+        scores = made.logits[:, : len(labels)].astype(np.float64)
+        parts = {
+            "probabilities": log_softmax(scores, axis=1),
+            "embedding": made.logits[:, len(labels) :],
+        }
+        wanted = [parts[name] for name in parts if outputs in (name, "both")]
+        step = settings.every / settings.rate
+        times = np.stack([made.times, made.times + step], axis=1)
+        return Rows(times, np.concatenate(wanted, axis=1).astype(np.float32))
+
+    all_names = {
+        "probabilities": [f"log_{label}" for label in labels],
+        "embedding": [f"face_{number:04d}" for number in range(width)],
+    }
+    names = [n for kind in all_names if outputs in (kind, "both") for n in all_names[kind]]
+    own = {
+        "kind": "face",
+        "run": teacher.name,
+        "content": content,
+        "outputs": outputs,
+        "size": size,
+        **settings.to_dict(),
+        PATH: str((teacher.run.folder / teacher.name).resolve()),
+    }
+    return FrontEnd(own, tuple(names), rows)
+
+
+def _face_network(teacher):
+    """Return how faces are judged, their size, the labels, the embedding's width."""
+    from emorec.training import backend
+
+    backend.choose_backend()
+    import keras
+
+    from emorec.batches.images import ImageInput, predict
+    from emorec.training.face_runs import BATCH
+
+    model = backend.load_keras_model(teacher.model_path)
+    spec = teacher.spec
+    image_input = ImageInput.from_dict(spec.normalisation)
+    embedding = keras.layers.Flatten()(model.layers[-1].input)
+    joined = keras.layers.Concatenate()([model.output, embedding])
+    both = keras.Model(model.inputs, joined)
+
+    def network(crops: np.ndarray) -> np.ndarray:
+        return predict(both, crops, image_input, BATCH)
+
+    width = both.output_shape[-1] - len(spec.schema)
+    return network, image_input.size, spec.schema.labels, width
+
+
+def steps(ends: Iterable[float], step: float = STEP) -> Rows:
+    """Return windows of equal length that reach to the last of some ends.
+
+    Their one feature, 1, says nothing.
+    """
+    count = int(np.ceil(max(ends, default=0.0) / step - 1e-9))
+    edges = np.arange(count + 1) * step
+    return Rows(
+        np.stack([edges[:-1], edges[1:]], axis=1), np.ones((count, 1), np.float32)
+    )
+
+
+def grid(count: int, per_second: int) -> np.ndarray:
+    """Return the times of rows, one after another from 0 on, (count, 2) float64."""
+    edges = np.arange(count + 1) / per_second
+    return np.stack([edges[:-1], edges[1:]], axis=1)
+
+
+def content_of(path: Path) -> str:
+    """Return digits that tell a file from others by its size and its two ends."""
+    import hashlib
+
+    try:
+        size = path.stat().st_size
+        with path.open("rb") as file:
+            ends = file.read(_ENDS)
+            file.seek(max(0, size - _ENDS))
+            ends += file.read(_ENDS)
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read ({error.strerror}).") from error
+    return digest([size, hashlib.sha256(ends).hexdigest()])
+
+
+def _folder_content(folder: Path) -> str:
+    files = sorted(path for path in folder.rglob("*") if path.is_file())
+    sizes = {name: size for name, (size, _) in fingerprint(files).items()}
+    return digest([sizes, [content_of(path) for path in files]])
