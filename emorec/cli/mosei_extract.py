@@ -38,9 +38,7 @@ def add_commands(commands: argparse._SubParsersAction) -> None:
         help="labels of the segments, copied beside the features: a table of id, "
         "start, end and six emotions, or an 'All Labels' .csd file",
     )
-    parser.add_argument(
-        "--name", metavar="CORPUS", help="what outputs call the corpus"
-    )
+    parser.add_argument("--name", metavar="CORPUS", help="what outputs call the corpus")
     parser.add_argument(
         "--workers", type=int, metavar="N", help="processes that hear voices"
     )

@@ -219,5 +219,3 @@ def _write_film(path: Path, script: list[_Said], random: np.random.Generator) ->
         for shape in shapes
     ]
     write_film(path, images, VIDEO_RATE, sound, RATE)
-
-

@@ -195,9 +195,7 @@ def shares(videos: Collection[str]) -> FoldLists:
             f"{len(videos)} videos with labels: expected three or more, one to train, "
             "one to validate and one to test."
         )
-    order = sorted(
-        videos, key=lambda video: hashlib.sha256(video.encode()).hexdigest()
-    )
+    order = sorted(videos, key=lambda video: hashlib.sha256(video.encode()).hexdigest())
     _, valid, test = (max(1, round(share * len(order))) for share in _SHARES)
     train = len(order) - valid - test
     parts = (order[:train], order[train : train + valid], order[train + valid :])

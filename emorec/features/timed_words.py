@@ -94,7 +94,9 @@ class WordLookup:
 
     def _index(self) -> None:
         if not self.path.is_file():
-            raise DataError(f"{self.path}: expected a file of word vectors, found none.")
+            raise DataError(
+                f"{self.path}: expected a file of word vectors, found none."
+            )
         width = place = 0
         with self.path.open("rb") as file:
             for number, line in enumerate(track(file, "word vectors"), 1):

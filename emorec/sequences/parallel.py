@@ -93,9 +93,7 @@ def align_on_cores(
                 min(workers, len(missing)) - 1,
                 _begin,
                 (paths, words, labels, tuple(partial), videos[0]),
-                here=lambda part: _align_part(
-                    part, sequences, words, labels, partial
-                ),
+                here=lambda part: _align_part(part, sequences, words, labels, partial),
             )
         else:
             made = (

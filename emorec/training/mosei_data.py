@@ -160,7 +160,11 @@ def _extraction(config: MoseiConfig, source: Source) -> dict[str, Any]:
     if config.image_feature != "open":
         return {}
     # The steps are told by the text also where its features are not used.
-    used = [x for x in "TVA" if x in config.modalities or source.by_letter[x] == source.steps]
+    used = [
+        x
+        for x in "TVA"
+        if x in config.modalities or source.by_letter[x] == source.steps
+    ]
     own = {
         letter: extraction.of_sequence(source.files.sequences[source.by_letter[letter]])
         for letter in used

@@ -159,9 +159,7 @@ def _work(
     """Make parts; yield each with the reason why it has failed, or an empty one."""
     workers = min(workers or usable_cores(), len(tasks))
     if letter == "A" and workers > 1 and len(tasks) >= _WORTH_IT:
-        results = on_processes(
-            _hear, tasks, workers, _begin, (front.settings["kind"],)
-        )
+        results = on_processes(_hear, tasks, workers, _begin, (front.settings["kind"],))
     else:
         results = ((task, _make(front, letter, task)) for task in tasks)
     yield from track(results, _SAID[letter], len(tasks), "videos")

@@ -8,7 +8,7 @@ rows and settings; prediction makes the front end of a model's settings again.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -200,7 +200,9 @@ def face(
         "probabilities": [f"log_{label}" for label in labels],
         "embedding": [f"face_{number:04d}" for number in range(width)],
     }
-    names = [n for kind in all_names if outputs in (kind, "both") for n in all_names[kind]]
+    names = [
+        n for kind in all_names if outputs in (kind, "both") for n in all_names[kind]
+    ]
     own = {
         "kind": "face",
         "run": teacher.name,
@@ -274,3 +276,60 @@ def _folder_content(folder: Path) -> str:
     files = sorted(path for path in folder.rglob("*") if path.is_file())
     sizes = {name: size for name, (size, _) in fingerprint(files).items()}
     return digest([sizes, [content_of(path) for path in files]])
+
+
+def front_of(settings: dict[str, Any], beside: Path) -> FrontEnd:
+    """Make the front end of a model's features again.
+
+    Parameters
+    ----------
+    settings : dict
+        As `emorec.corpora.extraction.of_sequence` tells them.
+    beside : Path
+        The model's folder, where files are looked for that do not lie where they did.
+
+    Raises
+    ------
+    SpecError
+        When a file is not there, or is not what the model was trained with.
+    """
+    kind = settings["kind"]
+    if kind == "glove":
+        front = words_by_vectors(_found(settings, settings["vectors"], beside))
+    elif kind == "sentences":
+        source = settings[PATH]
+        if settings["content"] is not None:
+            source = str(_found(settings, settings["model"], beside))
+        front = sentences(source, settings["program"])
+    elif kind == "face":
+        names = [each.name for each in fields(LabelSettings)]
+        own = LabelSettings(**{name: settings[name] for name in names})
+        name = f"run_{settings['run']}.json"
+        place = Path(settings[PATH])
+        record = _found(settings | {PATH: str(place.with_name(name))}, name, beside)
+        front = face(record, settings["outputs"], own)
+    else:
+        front = voice(kind)
+    made = {**front.settings, "names": list(front.names)}
+    different = [
+        f"  {key}: expected {settings[key]}, found {made.get(key)}"
+        for key in settings
+        if key != PATH and settings[key] != made.get(key)
+    ]
+    if different:
+        raise SpecError(
+            f"{front.settings.get(PATH, kind)}: not what the model was trained with.\n"
+            + "\n".join(different)
+        )
+    return front
+
+
+def _found(settings: dict[str, Any], name: str, beside: Path) -> Path:
+    places = [Path(settings[PATH]), beside / name]
+    for place in places:
+        if place.exists():
+            return place
+    raise SpecError(
+        f"{places[0]}: no such file, and {places[1]} neither. The model's features "
+        f"were made with it ({settings['kind']}); put it into one of these places."
+    )
