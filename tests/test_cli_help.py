@@ -182,7 +182,7 @@ def test_several_thresholds_are_taken(parser):
         ("-l 4", "--num_layers: invalid choice: 4"),
         ("-n many", "--num_nodes: invalid int value: 'many'"),
         ("-d", "--dropout_rate: expected one argument"),
-        ("-f openpose", "--image_feature: invalid choice: 'openpose'"),
+        ("-f openpose", "--image_feature/--features: invalid choice: 'openpose'"),
         ("-v f1", "--val_metric: invalid choice: 'f1'"),
         ("-opt adamw", "--optimizer: invalid choice: 'adamw'"),
         ("-lf mse", "--loss_function: invalid choice: 'mse'"),

@@ -88,7 +88,7 @@ _OPTIONS: dict[str, list[tuple[str | None, str, str, dict]]] = {
             None,
             "normalise",
             "image and audio: z-score over each segment, division by the training "
-            "maximum (Williams et al.), standardised by mean and deviation of training, "
+            "maximum (Williams et al.), standardised by training's mean and deviation, "
             "or none (default: zscore; standard with open features)",
             {"choices": NORMALISATIONS},
         ),

@@ -39,7 +39,7 @@ TEXT = "glove_vectors"
 LABELS = "All Labels"
 IMAGE = {"facet": "FACET 4.2", "openface": "OpenFace_2"}
 AUDIO = "COVAREP"
-# What emorec itself makes of raw clips, and the windows that divide clips without words.
+# What emorec itself makes of raw clips, and windows for clips without words.
 OPEN = {"T": "open_words", "V": "open_face", "A": "open_voice"}
 OPEN_STEPS = "open_steps"
 FEATURES = (*IMAGE, "open")
@@ -299,7 +299,6 @@ def write_labels(
 
     Segments keep the order of the table within each video.
     """
-
     columns = [label for label in MOSEI_ALL.labels if label in table]
 
     def entries() -> Iterator[tuple[str, Rows]]:

@@ -73,7 +73,7 @@ def _rows(samples: np.ndarray, before: int, rows: int) -> np.ndarray:
         warnings.filterwarnings("ignore", "Segment too short", UserWarning)
         found = _smile().process_signal(samples, RATE).to_numpy(np.float32)
     found = np.nan_to_num(found, nan=0.0, posinf=0.0, neginf=0.0)
-    # The last frames of a sound are missing: the last one that there is stands for them.
+    # A sound's last frames are missing: the last one that there is stands for them.
     lacking = max((before + rows) * _EACH - len(found), 0)
     found = np.concatenate([found, np.repeat(found[-1:], lacking, axis=0)])
     wanted = found[before * _EACH : (before + rows) * _EACH]

@@ -7,6 +7,7 @@ BERT-Networks": one vector per sentence, usually the mean over its tokens.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -157,20 +158,7 @@ def _identity(source: str) -> dict[str, list[int]]:
 
 
 def _with_sentence_transformers(texts: Sequence[str], source: str) -> np.ndarray:
-    if find_spec("sentence_transformers") is None:
-        raise MissingExtraError(
-            "sentence-transformers", "sentences", f"The sentence model {source}"
-        )
-    from sentence_transformers import SentenceTransformer
-
-    try:
-        network = SentenceTransformer(source)
-    except Exception as error:  # from the file system, the network or PyTorch
-        reason = str(error).strip().splitlines() or [type(error).__name__]
-        raise SpecError(
-            f"{source}: no sentence model that can be loaded ({reason[0][:200]}). Give "
-            "a folder of sentence-transformers, or a name and a network connection."
-        ) from error
+    network = _sentence_model(source)
     parts = [
         network.encode(list(texts[start : start + _BATCH]), show_progress_bar=False)
         for start in track(range(0, len(texts), _BATCH), "sentence embeddings")
@@ -178,20 +166,27 @@ def _with_sentence_transformers(texts: Sequence[str], source: str) -> np.ndarray
     return np.concatenate(parts)
 
 
-def _with_keras_hub(texts: Sequence[str], source: str, longest: int) -> np.ndarray:
-    """Mean over the tokens of the last hidden states, special tokens included."""
-    if find_spec("keras_hub") is None:
-        raise MissingExtraError("keras-hub", "text", f"The text network {source}")
-    import keras_hub
+@lru_cache(maxsize=1)  # corpora are read video by video
+def _sentence_model(source: str):
+    if find_spec("sentence_transformers") is None:
+        raise MissingExtraError(
+            "sentence-transformers", "sentences", f"The sentence model {source}"
+        )
+    from sentence_transformers import SentenceTransformer
 
     try:
-        backbone = keras_hub.models.Backbone.from_preset(source)
-        tokenizer = keras_hub.models.Tokenizer.from_preset(source)
-    except Exception as error:  # from the file system, the network or keras-hub
+        return SentenceTransformer(source)
+    except Exception as error:  # from the file system, the network or PyTorch
         reason = str(error).strip().splitlines() or [type(error).__name__]
         raise SpecError(
-            f"{source}: no text network that keras-hub can load ({reason[0][:200]})."
+            f"{source}: no sentence model that can be loaded ({reason[0][:200]}). Give "
+            "a folder of sentence-transformers, or a name and a network connection."
         ) from error
+
+
+def _with_keras_hub(texts: Sequence[str], source: str, longest: int) -> np.ndarray:
+    """Mean over the tokens of the last hidden states, special tokens included."""
+    backbone, tokenizer = _keras_hub(source)
     start, end = tokenizer.start_token_id, tokenizer.end_token_id
     tokens = [[start, *t[: longest - 2], end] for t in token_ids(tokenizer, texts)]
     # Texts of one length share a batch, in few widths.
@@ -212,6 +207,25 @@ def _with_keras_hub(texts: Sequence[str], source: str, longest: int) -> np.ndarr
         weights = real[..., None] / real.sum(axis=1)[:, None, None]
         result[rows] = (states * weights).sum(axis=1)
     return np.zeros((0, 0), np.float32) if result is None else result
+
+
+@lru_cache(maxsize=1)  # corpora are read video by video
+def _keras_hub(source: str):
+    """Return backbone and tokenizer of a preset."""
+    if find_spec("keras_hub") is None:
+        raise MissingExtraError("keras-hub", "text", f"The text network {source}")
+    import keras_hub
+
+    try:
+        return (
+            keras_hub.models.Backbone.from_preset(source),
+            keras_hub.models.Tokenizer.from_preset(source),
+        )
+    except Exception as error:  # from the file system, the network or keras-hub
+        reason = str(error).strip().splitlines() or [type(error).__name__]
+        raise SpecError(
+            f"{source}: no text network that keras-hub can load ({reason[0][:200]})."
+        ) from error
 
 
 def token_ids(tokenizer, texts: Sequence[str]) -> list[list[int]]:

@@ -20,7 +20,7 @@ from emorec.prediction.predictor import Given
 from emorec.prediction.recordings import FACE, MODALITIES, VOICE, WORDS, Recording, Span
 from emorec.sequences.alignment import AlignedDataset, add_video
 from emorec.sequences.csd import ComputationalSequence, Rows
-from emorec.training import mosei_scaling, open_features
+from emorec.training import backend, mosei_scaling, open_features
 from emorec.training.open_features import FrontEnd
 
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ class Content(NamedTuple):
     presence: np.ndarray
 
 
-@dataclass(frozen=True)
+@dataclass
 class MoseiPredictor:
     """Early fusion of words, face and voice; see `emorec.prediction.predictor`.
 
@@ -112,9 +112,6 @@ class MoseiPredictor:
                     f"{found.run.record_path}: the record contradicts itself: "
                     f"{modality.features}, and settings of {expected}."
                 )
-        from emorec.training import backend
-
-        backend.choose_backend()
         schema = spec.schema
         if spec.label_type in ("present", "dominant"):
             schema = replace(schema, kind="multilabel", high=1.0, levels=())
@@ -133,7 +130,7 @@ class MoseiPredictor:
             settings=settings,
             normalisation=spec.normalisation,
             max_steps=spec.max_steps,
-            model=backend.load_keras_model(found.model_path),
+            model=backend.load_found(found),
         )
 
     def given(self, recording: Recording, spans: Sequence[Span]) -> Iterator[Given]:
@@ -166,7 +163,8 @@ class MoseiPredictor:
     ) -> tuple[dict[str, Rows], dict[str, str]]:
         """Return letter -> rows of the whole recording, and why some have none."""
         # Who asks about sentences without a transcript tells the words of each.
-        cues = [Cue(*cue) for cue in recording.cues or spans if cue.text]
+        said = [each for each in recording.cues or spans if each.text]
+        cues = [Cue(each.start, each.end, each.text) for each in said]
         sources = {"T": cues, "V": recording.video, "A": recording.sound}
         rows, reasons = {}, {}
         for letter, front in self.fronts.items():
@@ -196,10 +194,7 @@ class MoseiPredictor:
             everything[steps] = open_features.steps(ends, self.step)
         used = {letter: mosei.OPEN[letter] for letter in self.letters}
         names = dict.fromkeys([*used.values(), steps])
-        sequences = {
-            name: _sequence(name, everything[name] if name in everything else None)
-            for name in names
-        }
+        sequences = {name: _sequence(name, everything.get(name)) for name in names}
         # In single precision, as label files have them.
         times = np.array([span[:2] for span in spans], np.float32)
         labels = Rows(times, np.zeros((len(spans), len(MOSEI)), np.float32))

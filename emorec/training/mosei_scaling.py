@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -40,7 +41,7 @@ def fit(kind: str, train: RaggedStore, widths: Sequence[int], text: bool) -> dic
     if kind == "standard":
         shift, width = np.zeros(sum(widths)), np.ones(sum(widths))
         edges = np.cumsum([0, *widths])
-        for number, (start, stop) in enumerate(zip(edges[:-1], edges[1:], strict=True)):
+        for number, (start, stop) in enumerate(pairwise(edges)):
             there = train.presence[:, number]
             if stop > fixed and there.any():
                 own = Scaling.fit(train.values[there, start:stop], "standard")
