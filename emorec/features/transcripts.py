@@ -129,6 +129,11 @@ def _table(path: Path, text: str) -> _Found:
             f"{', '.join(names) or 'nothing'}."
         )
     for row in rows:
+        if None in row:
+            raise DataError(
+                f"{path}, line {rows.line_num}: more columns than names; a text with "
+                "the separator in it stands in quotation marks."
+            )
         try:
             start, end = (float(row[names[name]]) for name in ("start", "end"))
         except (TypeError, ValueError):
