@@ -4,12 +4,12 @@ import csv
 import json
 import shutil
 from dataclasses import replace
+from itertools import chain
 from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
 import pytest
-from tests.small_runs import small_faces, small_mosei
 
 from emorec.artifacts.found_runs import find_runs
 from emorec.artifacts.spec import Spec
@@ -23,6 +23,7 @@ from emorec.features.transcripts import read_transcript
 from emorec.prediction.mosei import MoseiPredictor
 from emorec.prediction.recordings import Recording, Span
 from emorec.sequences.csd import open_sequence
+from tests.small_runs import small_faces, small_mosei
 
 NAMES = [f"clip_{number:02d}" for number in range(10)]
 SHARES = folds.shares(NAMES)
@@ -279,7 +280,7 @@ def test_words_that_spans_bring_serve_where_there_is_no_transcript(corpus, whole
 
 def test_without_words_steps_are_windows(corpus, run):
     found = run("steps", "-t", "false", "-m", "VA")
-    predictor, seen = assert_same_scores(corpus, found)
+    predictor, _ = assert_same_scores(corpus, found)
     assert predictor.takes == ("face", "voice")
     # The clip without a transcript has a place, too.
     one = recording(corpus, SILENT)
@@ -356,7 +357,7 @@ def test_folds_are_shares_of_the_videos_unless_they_are_given(corpus, whole, tmp
     names = [f"video {number}" for number in range(40)]
     found = folds.shares(names)
     assert [len(found[fold]) for fold in folds.FOLDS] == [28, 6, 6]
-    assert sorted(sum(found.values(), [])) == sorted(names)
+    assert sorted(chain(*found.values())) == sorted(names)
     assert folds.shares(names[::-1]) == found
     own = {"train": names[:2], "valid": names[2:3], "test": names[3:4]}
     folds.write_folds(tmp_path / folds.FILE_NAME, own)

@@ -6,8 +6,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from emorec.errors import DataError
-from emorec.features.timed_words import WordLookup, times_of, timed_words
-from emorec.features.transcripts import Cue, read_transcript
+from emorec.features.subtitles import Cue
+from emorec.features.timed_words import WordLookup, timed_words, times_of
+from emorec.features.transcripts import read_transcript
 from emorec.features.word_vectors import read_word_vectors, words_of
 
 CUES = [Cue(0.5, 2.0, "I don't know."), Cue(61.25, 63.0, "Well, so be it")]
@@ -62,8 +63,13 @@ def test_every_form_says_the_same(tmp_path, suffix, text):
 @pytest.mark.parametrize(
     "name, text, message",
     [
-        ("a.srt", "1\n00:00:05,000 --> 00:00:04,000\nx\n", "line 2: from 5 to 4 s"),
-        ("a.srt", "1\nsoon --> later\nx\n", "line 2: expected a time"),
+        (
+            "a.srt",
+            "1\n00:00:05,000 --> 00:00:04,000\nx\n",
+            "line 2: expected an end later",
+        ),
+        ("a.srt", "1\n0:01 --> later\nx\n", "line 2: expected times as"),
+        ("a.csv", "start,end,text\n5,4,x\n", "line 2: from 5 to 4 s"),
         ("a.csv", "begin,text\n1,x\n", "expected the columns start, end and text"),
         ("a.csv", "start,end,text\n1,soon,x\n", "line 2: expected start and end"),
         ("a.csv", "start,end,text\n1,2,a, b\n", "line 2: more columns than names"),

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from emorec.errors import DataError
-from emorec.features.transcripts import Cue
+from emorec.features.subtitles import Cue
 from emorec.features.word_vectors import read_word_vectors, words_of
 from emorec.progress import track
 
@@ -27,7 +27,6 @@ def timed_words(cues: Iterable[Cue]) -> list[Cue]:
     Parameters
     ----------
     cues : iterable of Cue
-        Or of anything with start, end and text.
 
     Returns
     -------
@@ -36,7 +35,7 @@ def timed_words(cues: Iterable[Cue]) -> list[Cue]:
         with its cue.
     """
     found = []
-    for start, end, text in cues:
+    for start, end, text, _ in cues:
         words = [word for word in words_of(text) if _letters(word)]
         edges = np.cumsum([0, *map(_letters, words)], dtype=np.float64)
         edges = start + (end - start) * edges / max(edges[-1], 1)

@@ -14,7 +14,7 @@ from emorec.corpora import mosei
 from emorec.corpora.extraction import identity_of
 from emorec.corpora.segments import Report, Segment, build_segments
 from emorec.errors import DataError, SpecError
-from emorec.features.transcripts import Cue
+from emorec.features.subtitles import Cue
 from emorec.labels import MOSEI, LabelSchema, label_map
 from emorec.prediction.predictor import Given
 from emorec.prediction.recordings import FACE, MODALITIES, VOICE, WORDS, Recording, Span

@@ -22,8 +22,8 @@ from emorec.features import voice_frames
 from emorec.features.audio import RATE
 from emorec.features.faces import Detector, mtcnn_detector
 from emorec.features.sound_blocks import sound_blocks
+from emorec.features.subtitles import Cue
 from emorec.features.timed_words import WordLookup, timed_words, times_of
-from emorec.features.transcripts import Cue
 from emorec.files import digest, fingerprint
 from emorec.sequences.csd import Rows
 from emorec.training.clip_labels import LabelSettings, label_clip
