@@ -343,6 +343,17 @@ def test_a_model_is_not_evaluated_on_features_of_another_extraction(
     assert "image (open_face" in result.err
 
 
+def test_what_was_not_extracted_is_named_with_a_way_out(corpus, command, tmp_path):
+    for name in ("open_voice.csd", "open_steps.csd", "labels"):
+        source = corpus.open / name
+        copy = shutil.copytree if source.is_dir() else shutil.copy
+        copy(source, tmp_path / name)
+    result = command(train, "--features", "open", "--data", tmp_path)
+    assert result.code == 1
+    assert "'open_words' (usually open_words.csd)" in result.err
+    assert "--align_to_text false" in result.err
+
+
 def test_runs_on_features_of_other_programs_say_what_to_train_instead(tmp_path):
     small_mosei(tmp_path)
     (found,) = find_runs([tmp_path])

@@ -196,6 +196,13 @@ def open_files(
     missing = [name for name in names if name not in result.sequences]
     if missing:
         lines = [f"'{name}' (usually {FILES[name]})" for name in missing]
+        if set(missing) & {*OPEN.values(), OPEN_STEPS}:
+            damaged.append(
+                DataError(
+                    "Extract it with emorec mosei extract; or choose --modalities that "
+                    "are there, and without words --align_to_text false."
+                )
+            )
         found = shorten(result.sequences) or "none of those asked for"
         rest = [f"  {error}" for error in damaged]
         if unknown:
