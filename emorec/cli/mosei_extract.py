@@ -152,7 +152,9 @@ def _front_ends(arguments: argparse.Namespace) -> dict:
     elif arguments.text == "sentences":
         fronts["T"] = open_features.sentences(arguments.sentence_model)
     if arguments.face:
-        fronts["V"] = open_features.face(
+        from emorec.training import open_faces
+
+        fronts["V"] = open_faces.face(
             arguments.face, arguments.face_output, sampling_of(arguments)
         )
     if arguments.voice:

@@ -14,22 +14,19 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from scipy.special import log_softmax
 
 from emorec.corpora.extraction import PATH
 from emorec.errors import DataError, SpecError
 from emorec.features import voice_frames
 from emorec.features.audio import RATE
-from emorec.features.faces import Detector, mtcnn_detector
 from emorec.features.sound_blocks import sound_blocks
 from emorec.features.subtitles import Cue
 from emorec.features.timed_words import WordLookup, timed_words, times_of
 from emorec.files import digest, fingerprint
 from emorec.sequences.csd import Rows
-from emorec.training.clip_labels import LabelSettings, label_clip
+from emorec.training.clip_labels import LabelSettings
 
 TEXTS, VOICES = ("glove", "sentences"), ("librosa", "egemaps")
-FACE_OUTPUTS = ("probabilities", "embedding", "both")
 # Seconds of a step where there are no words.
 STEP = 0.5
 # Bytes at either end of a file that tell it from others.
@@ -138,107 +135,6 @@ def _voice(make: Callable, width: int, path: Path) -> Rows:
     return Rows(grid(sum(map(len, parts)), 10), np.concatenate(parts))
 
 
-def face(
-    run: str | Path,
-    outputs: str = "probabilities",
-    settings: LabelSettings | None = None,
-    detect: Callable[[], Detector] | None = None,
-) -> FrontEnd:
-    """Return the front end of the main face of a film.
-
-    A row for each sampled frame with a face, from the frame's time to the next one's.
-
-    Parameters
-    ----------
-    run : path
-        A finished run of ``emorec faces``.
-    outputs : {"probabilities", "embedding", "both"}
-        The logarithms of the network's probabilities, what its last layer takes, or
-        both.
-    settings : LabelSettings, optional
-        Sampling and detection.
-    detect : callable, optional
-        Returns the detector; by default MTCNN.
-    """
-    from emorec.artifacts.found_runs import find_runs
-
-    if outputs not in FACE_OUTPUTS:
-        raise SpecError(f"--face_output {outputs}: expected {', '.join(FACE_OUTPUTS)}.")
-    found = find_runs([run])
-    if len(found) != 1 or found[0].system != "faces":
-        raise SpecError(
-            f"--face {run}: expected one run of emorec faces, found "
-            f"{', '.join(f'{each.name} ({each.system})' for each in found)}."
-        )
-    (teacher,) = found
-    settings = settings or LabelSettings()
-    if settings.tracks == "all":
-        raise SpecError("--tracks all: a step has one face; choose main or largest.")
-    network, size, labels, width = _face_network(teacher)
-    content = content_of(teacher.model_path)
-    detector: list[Detector] = []
-
-    def found_detector() -> Detector:
-        if not detector:
-            make = detect or partial(mtcnn_detector, settings.min_face)
-            detector.append(make())
-        return detector[0]
-
-    def rows(path: Path) -> Rows:
-        made = label_clip(path, network, found_detector, settings, size)
-        scores = made.logits[:, : len(labels)].astype(np.float64)
-        parts = {
-            "probabilities": log_softmax(scores, axis=1),
-            "embedding": made.logits[:, len(labels) :],
-        }
-        wanted = [parts[name] for name in parts if outputs in (name, "both")]
-        step = settings.every / settings.rate
-        times = np.stack([made.times, made.times + step], axis=1)
-        return Rows(times, np.concatenate(wanted, axis=1).astype(np.float32))
-
-    all_names = {
-        "probabilities": [f"log_{label}" for label in labels],
-        "embedding": [f"face_{number:04d}" for number in range(width)],
-    }
-    names = [
-        n for kind in all_names if outputs in (kind, "both") for n in all_names[kind]
-    ]
-    own = {
-        "kind": "face",
-        "run": teacher.name,
-        "content": content,
-        "outputs": outputs,
-        "size": size,
-        **settings.to_dict(),
-        PATH: str((teacher.run.folder / teacher.name).resolve()),
-    }
-    return FrontEnd(own, tuple(names), rows)
-
-
-def _face_network(teacher):
-    """Return how faces are judged, their size, the labels, the embedding's width."""
-    from emorec.training import backend
-
-    backend.choose_backend()
-    import keras
-
-    from emorec.batches.images import ImageInput, predict
-    from emorec.training.face_runs import BATCH
-
-    model = backend.load_keras_model(teacher.model_path)
-    spec = teacher.spec
-    image_input = ImageInput.from_dict(spec.normalisation)
-    embedding = keras.layers.Flatten()(model.layers[-1].input)
-    joined = keras.layers.Concatenate()([model.output, embedding])
-    both = keras.Model(model.inputs, joined)
-
-    def network(crops: np.ndarray) -> np.ndarray:
-        return predict(both, crops, image_input, BATCH)
-
-    width = both.output_shape[-1] - len(spec.schema)
-    return network, image_input.size, spec.schema.labels, width
-
-
 def steps(ends: Iterable[float], step: float = STEP) -> Rows:
     """Return windows of equal length that reach to the last of some ends.
 
@@ -307,6 +203,8 @@ def front_of(settings: dict[str, Any], beside: Path) -> FrontEnd:
         name = f"run_{settings['run']}.json"
         place = Path(settings[PATH])
         record = _found(settings | {PATH: str(place.with_name(name))}, name, beside)
+        from emorec.training.open_faces import face
+
         front = face(record, settings["outputs"], own)
     else:
         front = voice(kind)
