@@ -86,6 +86,8 @@ def test_each_condition_is_scored_on_the_same_clips(trained):
     folder, model, spec, data, _ = trained
     result = av_scores.evaluate(model, spec, data, folder, "test", quiet)
     assert set(result.logits) == set(av_scores.CONDITIONS)
+    told = folder.folder / f"card_{folder.param_name}.md"
+    assert "| test | both |" in told.read_text()
     whole = result.logits["both", ""]
     again = av_scores.score(model, data, data.rows("test"))
     np.testing.assert_array_equal(again, whole)

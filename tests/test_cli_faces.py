@@ -44,6 +44,7 @@ def test_training_without_data_draws_a_miniature_and_says_so(place):
     names = {path.name for path in runs.iterdir()}
     assert names == {
         "accuracy.csv",
+        f"card_{NAME}.md",
         f"conf_matrix_{NAME}.csv",
         f"conf_matrix_{NAME}.png",
         f"history_{NAME}.csv",
@@ -54,6 +55,7 @@ def test_training_without_data_draws_a_miniature_and_says_so(place):
         f"reliability_{NAME}.png",
         f"run_{NAME}.json",
     }
+    assert "mean nothing about people" in (runs / f"card_{NAME}.md").read_text()
     record = json.loads((runs / f"run_{NAME}.json").read_text())
     assert record["status"] == "complete" and record["training"]["epochs"] == 8
     assert record["spec"]["normalisation"]["kind"] == "image"

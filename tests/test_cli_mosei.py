@@ -66,6 +66,7 @@ def test_a_run_leaves_exactly_these_files(finished):
     }
     assert found(finished.model) == {
         f"model_{PARAM}.keras",
+        f"card_{PARAM}.md",
         f"run_{PARAM}.json",
         f"history_{PARAM}.csv",
         f"learning_curve_{PARAM}.png",

@@ -64,6 +64,7 @@ def test_without_data_talkers_stand_in_and_that_is_said(place):
     names = {path.name for path in (folder / "models" / "voices").iterdir()}
     assert names >= {
         "auc.csv",
+        f"card_{NAME}.md",
         f"dropped_{NAME}.csv",
         f"history_{NAME}.csv",
         f"learning_curve_{NAME}.png",

@@ -288,6 +288,7 @@ def test_tones_that_tell_emotions_are_learnt(corpus, vectors, tmp_path, undrawn,
     table = table.set_index(["split", "predictor"])["weighted_f1"]
     assert table["dev", "model"] > 0.8 and table["test", "model"] > 0.8
     assert table["test", "constant"] < 0.3
+    assert (tmp_path / f"card_{name}.md").is_file()
     found = read_predictions(tmp_path / f"predictions_test_{name}.npz")
     rows = corpus.rows("test")
     assert found.ids == [corpus.ids[row] for row in rows]

@@ -506,6 +506,7 @@ def test_the_commands_run_end_to_end(filmed, corpus, tmp_path, monkeypatch, caps
     words += ["--num-epochs", 1, "--batch-size", 12, "--output", tmp_path / "out"]
     words += ["--jit", "off"]
     assert main(*words) == OK
+    assert (tmp_path / "out" / "card_face_last_literal_s_0.md").is_file()
     record = read_json(tmp_path / "out" / "run_face_last_literal_s_0.json")
     settings = record["settings"]
     assert settings["learning_rate"] == 0.005 and settings["size"] is False

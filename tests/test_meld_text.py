@@ -105,6 +105,7 @@ def test_classifiers_learn_what_embeddings_tell(
         "embeddings", {"embeddings": str(path), "classifier": classifier}
     )
     table = run(config, corpus, tmp_path, quiet)
+    assert (tmp_path / f"card_{config.name}.md").is_file()
     model = table[table["predictor"] == "model"]
     constant = table[table["predictor"] == "constant"]
     gain = model["weighted_f1"].to_numpy() - constant["weighted_f1"].to_numpy()

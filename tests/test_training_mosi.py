@@ -71,6 +71,7 @@ def test_the_table_has_a_row_per_subset_and_seed_and_the_constants(output):
         *(("model", letters, str(s)) for letters in ("T", "TA") for s in (0, 1)),
     }
     assert set(table["split"]) == {"test"}
+    assert len(list(output.glob("card_*_seed_*.md"))) == 4
 
 
 def test_the_constants_rows_are_what_knowing_nothing_scores(output, corpus):

@@ -3,7 +3,18 @@
 from __future__ import annotations
 
 from emorec import __version__
-from emorec.cli import faces, fuse, meld, mosei, mosi, predict, ravdess, voices
+from emorec.cli import (
+    card,
+    export,
+    faces,
+    fuse,
+    meld,
+    mosei,
+    mosi,
+    predict,
+    ravdess,
+    voices,
+)
 from emorec.cli.console import Parser, guarded
 
 
@@ -32,5 +43,9 @@ def main(arguments: list[str] | None = None) -> int:
     predict.add_command(
         groups.add_parser("predict", help="emotions in one's own recordings")
     )
+    export.add_command(
+        groups.add_parser("export", help="a trained network for other programs")
+    )
+    card.add_command(groups.add_parser("card", help="what a trained model is, as text"))
     parsed = parser.parse_args(arguments)
     return guarded(lambda: parsed.run(parsed))

@@ -21,6 +21,7 @@ from emorec.artifacts.spec import Spec
 from emorec.artifacts.tables import put_rows, write_table
 from emorec.errors import DataError
 from emorec.evaluation import class_figures, figures
+from emorec.evaluation.cards import card_after
 from emorec.evaluation.intervals import macro_f1, speaker_interval
 from emorec.evaluation.roc import bootstrap_share
 from emorec.evaluation.single_label import confusion, softmax
@@ -292,5 +293,6 @@ def write_results(
         paths += [path, path.with_suffix(".png")]
     path = folder.folder / f"incomplete_{result.split}_{name}.png"
     figures.save(condition_figure(table, title), path)
+    card_after(folder, say)
     say("\n" + summary(table, name, result.dataset))
     return [*paths, path]

@@ -15,6 +15,7 @@ from emorec.artifacts.spec import Spec
 from emorec.artifacts.tables import put_rows
 from emorec.errors import SpecError
 from emorec.evaluation import figures, voice_figures
+from emorec.evaluation.cards import card_after
 from emorec.evaluation.roc import roc
 from emorec.evaluation.single_label import softmax
 from emorec.evaluation.voices import (
@@ -98,6 +99,7 @@ def write_results(
         put_rows(folder.folder / file, decimals, keys)
         paths.append(folder.folder / file)
     paths += _write_figures(result, folder, aucs, singles, frames)
+    card_after(folder, say)
     say("\n" + summary(aucs, agreements, name, result.dataset))
     return paths
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import keras
 from keras import layers, ops
 
-from emorec.models.recurrence import recurrence
+from emorec.models.recurrence import plain_recurrence, recurrence
 
 
 # Keras names the weights in a file by the class, hence the name: either network loads
@@ -41,6 +41,8 @@ class Bidirectional(layers.Bidirectional):
     def __init__(self, layer: layers.LSTM, jit_compile: bool = True, **kwargs) -> None:
         super().__init__(layer, **kwargs)
         self.jit_compile = jit_compile
+        # Set for an export, whose converter knows few operations; never saved.
+        self.plain = False
         if layer.use_cudnn is False:
             for direction in (self.forward_layer, self.backward_layer):
                 # Made anew by Keras, from a config that lacks use_cudnn.
@@ -72,7 +74,7 @@ class Bidirectional(layers.Bidirectional):
         # The last real step is the one before the padding.
         going_on = ops.pad(mask[:, 1:], ((0, 0), (0, 1)))
         last = ops.logical_and(mask, ops.logical_not(going_on))
-        last = ops.cast(ops.transpose(last), ahead.dtype)[..., None]
+        last = ops.expand_dims(ops.cast(ops.transpose(last), ahead.dtype), -1)
         return ops.concatenate([ops.sum(ahead * last, axis=0), back[-1]], axis=-1)
 
     def _directions(self, cells, reverse, sequences, mask, affine):
@@ -89,14 +91,11 @@ class Bidirectional(layers.Bidirectional):
             scaled, shifted = scale[:, None] * kernel, ops.matmul(shift, kernel)
             projected = ops.matmul(sequences, ops.cast(scaled, self.compute_dtype))
             projected += ops.matmul(factors, ops.cast(shifted, self.compute_dtype))
-        return recurrence(
-            projected,
-            joined("bias", ops.concatenate, 0),
-            joined("recurrent_kernel", ops.stack, 0),
-            mask,
-            reverse,
-            self.jit_compile,
-        )
+        bias = joined("bias", ops.concatenate, 0)
+        recurrent = joined("recurrent_kernel", ops.stack, 0)
+        if self.plain:
+            return plain_recurrence(projected, bias, recurrent, mask, reverse)
+        return recurrence(projected, bias, recurrent, mask, reverse, self.jit_compile)
 
     def get_config(self):
         """Return the constructor's arguments."""

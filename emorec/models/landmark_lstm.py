@@ -49,7 +49,7 @@ class OverTime(layers.Layer):
             weight *= 1 - ops.pad(weight[:, 1:], ((0, 0), (0, 1)))
         else:
             weight /= ops.maximum(ops.sum(weight, axis=1, keepdims=True), 1)
-        return ops.sum(sequences * weight[..., None], axis=1)
+        return ops.sum(sequences * ops.expand_dims(weight, -1), axis=1)
 
     def compute_output_shape(self, sequences_shape, mask_shape=None):
         """Return (B, D)."""

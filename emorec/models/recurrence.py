@@ -12,6 +12,7 @@ from collections.abc import Callable
 from functools import cache
 
 import keras
+import numpy as np
 from keras import ops
 
 # Closes a gate: the sigmoid of it is exactly 0 in every precision.
@@ -61,6 +62,46 @@ def recurrence(
     return run(projected, bias, recurrent_kernel)
 
 
+def plain_recurrence(
+    projected, bias, recurrent_kernel, mask, reverse: tuple[bool, ...]
+):
+    """Compute what `recurrence` does, forwards, on TensorFlow, for LiteRT.
+
+    Its converter knows neither arrays of tensors in batches of any size nor an axis
+    added behind an ellipsis. A step writes its row of all T, so time grows with T
+    squared where the recurrence itself does not: for networks that are asked, not
+    trained.
+    """
+    import tensorflow as tf
+
+    directions, units = recurrent_kernel.shape[:2]
+    closing = np.tile(np.repeat([_CLOSED, _CLOSED, 0, 0], units), directions)
+    closing = ops.cast(closing, projected.dtype)
+    gates = ops.where(ops.expand_dims(mask, -1), projected + bias, closing)
+    rows = _by_direction(gates, reverse)
+    steps = tf.shape(rows)[0]
+    start = ops.zeros((directions, tf.shape(projected)[0], units), projected.dtype)
+    places = tf.reshape(tf.range(steps), (-1, 1, 1, 1))
+
+    def body(count, hidden, cell, written):
+        hidden, cell, *_ = _step(hidden, cell, tf.gather(rows, count), recurrent_kernel)
+        here = tf.equal(places, count)
+        return (
+            count + 1,
+            hidden,
+            cell,
+            tf.where(here, tf.expand_dims(hidden, 0), written),
+        )
+
+    state = (0, start, start, tf.zeros_like(rows[:, :, :, :units]))
+    return tf.while_loop(
+        lambda count, *_: count < steps,
+        body,
+        state,
+        shape_invariants=tuple(tf.TensorShape(getattr(x, "shape", ())) for x in state),
+    )[-1]
+
+
 @cache
 def _passes(xla: bool) -> tuple[Callable, Callable]:
     """Return the passes; one function for all layers, so that XLA compiles it once."""
@@ -88,16 +129,20 @@ def _forward(projected, bias, recurrent_kernel, mask, reverse):
 
     def step(state, entering):
         hidden, cell = state
-        (entering,) = entering
-        z = entering + ops.matmul(hidden, recurrent_kernel)
-        i, f, g, o = ops.split(z, 4, axis=-1)
-        i, f, g, o = ops.sigmoid(i), ops.sigmoid(f), ops.tanh(g), ops.sigmoid(o)
-        after = f * cell + i * g
-        hidden = o * ops.tanh(after)
+        hidden, after, *gates = _step(hidden, cell, *entering, recurrent_kernel)
         # Each gate in an array of its own: XLA is slow at parting and joining them.
-        return (hidden, after), (hidden, i, f, g, o, cell)
+        return (hidden, after), (hidden, *gates, cell)
 
     return _scan(step, (start, start), (_by_direction(gates, reverse),), 6 * [units])
+
+
+def _step(hidden, cell, entering, recurrent_kernel):
+    """Return the hidden state, the cell and the four gates after a step."""
+    z = entering + ops.matmul(hidden, recurrent_kernel)
+    i, f, g, o = ops.split(z, 4, axis=-1)
+    i, f, g, o = ops.sigmoid(i), ops.sigmoid(f), ops.tanh(g), ops.sigmoid(o)
+    after = f * cell + i * g
+    return o * ops.tanh(after), after, i, f, g, o
 
 
 def _backward(upstream, hidden, kept, recurrent_kernel, reverse):

@@ -15,6 +15,7 @@ from emorec.corpora.av_clips import AvClips
 from emorec.corpora.ravdess import FOLDS, fold_split
 from emorec.corpora.speaker_folds import share_speakers
 from emorec.errors import DataError
+from emorec.evaluation.cards import card_after
 from emorec.evaluation.incomplete import IncompleteScores, pooled, write_results
 from emorec.labels import RAVDESS
 from emorec.training import audiovisual, av_scores
@@ -104,6 +105,8 @@ def run_folds(
     write_results(whole, run, spec, say)
     table = fold_table(parts)
     write_table(folder / f"folds_{name}.csv", table)
+    for number in range(1, count + 1):
+        card_after(RunFolder(folder, f"{name}_fold_{number}"), say)
     for (given, fill), rows in table.groupby(["given", "fill"], sort=False):
         told = given + (f", rest: {fill}" if fill else "")
         mean, spread = 100 * rows.accuracy.mean(), 100 * rows.accuracy.std(ddof=0)

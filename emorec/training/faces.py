@@ -16,6 +16,7 @@ from emorec.artifacts.spec import Modality, Spec
 from emorec.corpora.fer_votes import label
 from emorec.corpora.ferplus import FerPlus, without_repeated
 from emorec.errors import DataError
+from emorec.evaluation.cards import card_after
 from emorec.evaluation.faces import FaceScores, write_results
 from emorec.files import digest, whole_file
 from emorec.training import backend
@@ -62,7 +63,9 @@ def run(config: FacesConfig, data: FaceData, folder: RunFolder, say: Say) -> Fac
             spec = folder.read_spec()
         else:
             model, spec = _train(config, data, folder, settings, say)
-        return evaluate(model, spec, data, folder, config, say)
+        scores = evaluate(model, spec, data, folder, config, say)
+        card_after(folder, say)
+        return scores
 
 
 def model_path(folder: RunFolder) -> Path:

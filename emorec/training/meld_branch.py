@@ -16,6 +16,7 @@ from emorec.artifacts.spec import Spec
 from emorec.artifacts.tables import write_table
 from emorec.corpora.meld import Meld
 from emorec.errors import DataError
+from emorec.evaluation.cards import card_after
 from emorec.evaluation.single_label import softmax
 from emorec.evaluation.utterances import write_results
 from emorec.files import digest, whole_file
@@ -114,7 +115,9 @@ def run_once(
                 read_predictions(folder.folder / f"predictions_{split}_{name}.npz")
                 for split in record["scored"]
             ]
-            return write_results(parts, folder.folder, constant, say)
+            table = write_results(parts, folder.folder, constant, say)
+            card_after(folder, say)
+            return table
         trained = train()
         table = write_results(trained.parts, folder.folder, constant, say)
         folder.write_record(
@@ -125,6 +128,7 @@ def run_once(
             scored=[part.split for part in trained.parts],
             training=trained.training,
         )
+        card_after(folder, say)
         shutil.rmtree(folder.resume_folder, ignore_errors=True)
     return table
 

@@ -14,6 +14,7 @@ from emorec.artifacts.runs import RunFolder
 from emorec.artifacts.spec import Modality, Spec
 from emorec.artifacts.tables import write_table
 from emorec.corpora.meld import Meld
+from emorec.evaluation.cards import card_after
 from emorec.evaluation.utterances import write_results
 from emorec.features.dialogue_context import previous_texts, with_previous
 from emorec.features.sentence_embeddings import embeddings_of
@@ -77,6 +78,7 @@ def run(
         record = folder_of_run.record()
         if record and record["status"] != "complete":
             _write(folder_of_run, settings, record["spec"], "complete", record["found"])
+        card_after(folder_of_run, say)
         return table
 
 

@@ -8,6 +8,7 @@ from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any
 
 from emorec.artifacts.runs import RunFolder
+from emorec.evaluation.cards import card_after
 from emorec.evaluation.summary import plain
 from emorec.files import digest, whole_file
 from emorec.training import backend, objectives
@@ -152,6 +153,7 @@ def _train_and_evaluate(
         segments={fold: len(store) for fold, store in data.stores.items()},
         metrics=plain(result.tables),
     )
+    card_after(folder, say)
     # Only now is nothing left to resume.
     shutil.rmtree(folder.resume_folder, ignore_errors=True)
     return result

@@ -17,6 +17,7 @@ from emorec.artifacts.tables import put_rows, write_table
 from emorec.batches.ragged import RaggedStore
 from emorec.corpora.mosi import Mosi, read_mosi, video_sequences, widths
 from emorec.evaluation import metrics
+from emorec.evaluation.cards import card_after
 from emorec.evaluation.outputs import Scores, write_scores
 from emorec.files import digest, whole_file
 from emorec.labels import SENTIMENT
@@ -127,7 +128,7 @@ def _run(corpus: Mosi, config: MosiConfig, output: Path, say: Say) -> dict[str, 
         return _row("model", config.modalities, config.seed, record["metrics"])
     with folder.alone():
         folder.claim(settings, overwrite=False)
-        result, spec, epochs = _train(corpus, config, folder, digest(settings), say)
+        result, spec, training = _train(corpus, config, folder, digest(settings), say)
         write_scores(
             output / f"predictions_test_{config.param_name}.npz", result, spec.to_dict()
         )
@@ -138,11 +139,16 @@ def _run(corpus: Mosi, config: MosiConfig, output: Path, say: Say) -> dict[str, 
             system="mosi",
             status="complete",
             metrics=values,
-            epochs=epochs,
+            training=training,
+            utterances={
+                split: int(count)
+                for split, count in corpus.index.split.value_counts().items()
+            },
         )
+        card_after(folder, say)
         shutil.rmtree(folder.resume_folder, ignore_errors=True)
     say(
-        f"{config.param_name}: {epochs} epochs, "
+        f"{config.param_name}: {training['epochs']} epochs, "
         + ", ".join(f"{k} {v:.3f}" for k, v in values.items())
     )
     return _row("model", config.modalities, config.seed, values)
@@ -155,7 +161,7 @@ def _fingerprint(corpus: Mosi) -> str:
 
 def _train(
     corpus: Mosi, config: MosiConfig, folder: RunFolder, run_id: str, say: Say
-) -> tuple[Scores, Spec, int]:
+) -> tuple[Scores, Spec, dict[str, Any]]:
     name = backend.prepare(config.seed, config.precision)
     import keras
 
@@ -237,7 +243,13 @@ def _train(
         train_mean=stores["train"].labels.mean(axis=0),
         label_type="all",
     )
-    return result, spec, len(fitted.history["loss"])
+    training = {
+        "epochs": len(fitted.history["loss"]),
+        "best_epoch": fitted.best_epoch + 1,
+        "devices": backend.devices() or ["CPU"],
+        "parameters": model.count_params(),
+    }
+    return result, spec, training
 
 
 def summarise(rows: Sequence[dict[str, Any]]) -> pd.DataFrame:

@@ -20,9 +20,11 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from emorec.artifacts.runs import RunFolder
 from emorec.artifacts.tables import put_rows, write_table
 from emorec.corpora.acted import ActedSpeech
 from emorec.errors import DataError, SpecError, shorten
+from emorec.evaluation.cards import card_after
 from emorec.evaluation.class_figures import confusion_figure
 from emorec.evaluation.figures import save
 from emorec.evaluation.linear_probe import ProbeResult, probe, protocol_folds
@@ -152,6 +154,8 @@ def record(
     _write_left_out(folder, corpus, {}, None)
     row = _row(corpus, corpus, name, None, result, seed)
     _write(folder, corpus, name, _slug(name), result, row)
+    for path in sorted(folder.glob(f"run_{name}_fold_*.json")):
+        card_after(RunFolder(folder, path.stem.removeprefix("run_")), say)
     frame = pd.DataFrame([row])
     say("\n" + table_text(frame))
     return frame
