@@ -3,7 +3,17 @@
 from __future__ import annotations
 
 from emorec import __version__
-from emorec.cli import faces, fuse, meld, mosei, mosi, predict, ravdess, voices
+from emorec.cli import (
+    faces,
+    fuse,
+    meld,
+    mosei,
+    mosi,
+    predict,
+    ravdess,
+    report,
+    voices,
+)
 from emorec.cli.console import Parser, guarded
 
 
@@ -32,5 +42,6 @@ def main(arguments: list[str] | None = None) -> int:
     predict.add_command(
         groups.add_parser("predict", help="emotions in one's own recordings")
     )
+    report.add_commands(groups.add_parser("report", help="runs as HTML pages"))
     parsed = parser.parse_args(arguments)
     return guarded(lambda: parsed.run(parsed))
