@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,6 +14,7 @@ from emorec.evaluation.intervals import GroupDraws, class_rates
 from emorec.evaluation.report.html import (
     Html,
     Section,
+    between,
     figure,
     figures,
     number,
@@ -63,6 +64,12 @@ def scores(
         rows.append((f"{split}: model", found["utterances"], *_cells(found, part)))
         label = part.schema.labels[alone.place]
         said = f"{split}: always {label}"
+        if not own.headline:
+            own.headline = (
+                f"Weighted F1 of {split}: {number(found['weighted_f1'])} "
+                + between(found["weighted_f1_low"], found["weighted_f1_high"])
+                + f"; always {label}: {number(always['weighted_f1'])}."
+            )
         rows.append((said, always["utterances"], *_cells(always, None)))
     head = ("Split: who answers", "Clips", *_WORDS.values())
     head = (*head, "Mean negative log-likelihood (nats)", "ECE")
@@ -135,7 +142,7 @@ def classes(part: Predictions, constant: Constant) -> Section:
     )
     own.put(table(f"Each class of {part.split}", head, rows, note))
     own.under(f"ROC curves of {part.split}")
-    own.put(figures([roc_figure(row, curve) for row, curve in curves]))
+    put_curves(own, curves)
     own.say(
         "Each class against the rest by its probability. The dashed line is chance, "
         "which any constant score has; the dot is the equal error rate."
@@ -163,12 +170,23 @@ def units(groups: np.ndarray) -> np.ndarray:
     return np.where(groups == "", alone, np.char.add("group ", groups))
 
 
+def put_curves(own: Section, curves: Sequence[tuple[Mapping[str, Any], Roc]]) -> None:
+    """Add ROC curves; say of which class there is none."""
+    drawn = [roc_figure(row, curve) for row, curve in curves if len(curve.fpr)]
+    if drawn:
+        own.put(figures(drawn))
+    for row, curve in curves:
+        if not len(curve.fpr):
+            own.say(
+                f"{row['emotion']}: no curve, as {row['positives']:,} of "
+                f"{row['clips']:,} clips of {row['partition']} are of it."
+            )
+
+
 def roc_figure(row: Mapping[str, Any], curve: Roc) -> Html:
     """Return a ROC curve with what it tells in words."""
     what = f"ROC of {row['emotion']} in {row['partition']}"
     share = f"{row['positives']:,} of {row['clips']:,} clips"
-    if not len(curve.fpr):
-        return tag("p", f"{what}: none, as {share} are of it.", class_="missing")
     alt = f"{what}: area {number(row['auc'])}"
     if not np.isnan(row["low"]):
         alt += f", 95 % interval {number(row['low'])} to {number(row['high'])}"
@@ -190,8 +208,7 @@ def confusion_table(counts: np.ndarray, labels: tuple[str, ...], split: str) -> 
         total = int(line.sum())
         shares = line / total if total else np.zeros(len(line))
         cells = [
-            shaded(share, f"{count:,}", tag("span", f" {share:.0%}", class_="share"))
-            for count, share in zip(line, shares, strict=True)
+            share_cell(count, share) for count, share in zip(line, shares, strict=True)
         ]
         rows.append((f"{label} ({total:,})", *cells))
     note = (
@@ -203,10 +220,16 @@ def confusion_table(counts: np.ndarray, labels: tuple[str, ...], split: str) -> 
     )
 
 
+def share_cell(count: int, share: float) -> Html:
+    """Return a cell with a count, and its share where there is something to share."""
+    said = [" ", tag("span", f"{share:.0%}", class_="share")] if count else []
+    return shaded(share, f"{count:,}", *said)
+
+
 def calibration(part: Predictions) -> Section:
     """Return how often answers of some confidence are right."""
     own = Section("calibration", "Calibration")
-    bins, error = reliability(part.true, part.scores), None
+    bins = reliability(part.true, part.scores)
     error = calibration_error(part.true, part.scores)
     mean, right = part.scores.max(axis=1).mean(), (part.chosen == part.true).mean()
     kind = "surer than it is right" if mean > right else "less sure than it is right"
@@ -217,6 +240,7 @@ def calibration(part: Predictions) -> Section:
     )
     title = f"{part.split}, {len(part):,} clips"
     drawn = class_figures.reliability_figure(bins, error, title)
+    drawn.axes[0].set_ylim(-0.03, 1.03)
     drawn.axes[1].set_ylabel("clips")
     own.put(figure(drawn, alt))
     width = 1 / len(bins)

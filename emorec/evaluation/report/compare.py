@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from itertools import combinations
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,8 @@ from emorec.artifacts.found_runs import FoundRun
 from emorec.artifacts.predictions import Predictions
 from emorec.errors import EmorecError, shorten
 from emorec.evaluation import comparison, metrics, outputs
-from emorec.evaluation.report import runs, scores
+from emorec.evaluation.report import runs, scores, sentiment
+from emorec.evaluation.report.facts import flat
 from emorec.evaluation.report.html import (
     Html,
     Section,
@@ -26,34 +27,18 @@ from emorec.evaluation.report.html import (
     tag,
 )
 from emorec.evaluation.report.own_tables import comparison_table
+from emorec.evaluation.report.validation import (
+    Validation,
+    identity,
+    ids_of,
+    validation,
+)
 from emorec.evaluation.utterances import constant_predictions
 from emorec.evaluation.utterances import metrics as choice_metrics
-from emorec.files import digest, whole_file
+from emorec.files import whole_file
 
 # All pairs of so many runs; of more, the best by validation against each other.
 _PAIRS = 5
-
-
-@dataclass(frozen=True)
-class Validation:
-    """What a run scores on validation.
-
-    Attributes
-    ----------
-    kind : str
-        The metric and the split; runs of one kind on the same data can be ranked.
-    value : float
-        NaN where nothing tells it.
-    less : bool
-        Whether less is better.
-    source : str
-        Where it is told.
-    """
-
-    kind: str
-    value: float
-    less: bool
-    source: str
 
 
 @dataclass(frozen=True)
@@ -118,76 +103,6 @@ def _compared(run: FoundRun, found: Sequence[FoundRun]) -> Compared:
     same = [other for other in found if other.name == run.name]
     label = run.name if len(same) == 1 else f"{run.run.folder.name}/{run.name}"
     return Compared(label, run, read, validation(run, read), identity(run))
-
-
-def identity(run: FoundRun) -> str:
-    """Return what tells a run's data from others; empty where the record has nothing.
-
-    Features are not data: of MELD's branches only what says which utterances counts,
-    and of the main job not the files' sizes, for words alone need fewer files.
-    """
-    settings = run.record.get("settings", {})
-    data = settings.get("data")
-    spec = runs.spec_of(run)
-    dataset = settings.get("dataset") or (spec.data.get("dataset", "") if spec else "")
-    if run.system.startswith("meld") or run.system == runs.FUSION:
-        # What they learn from differs (fewer neutral utterances); dev and test do not.
-        return str(dataset)
-    if isinstance(data, dict):
-        kept = {key: value for key, value in data.items() if key != "bytes"}
-        return f"{dataset}, {digest(kept)}" if kept else str(dataset)
-    return f"{dataset}, {data}" if data else str(dataset)
-
-
-def ids_of(run: FoundRun, read: runs.Read) -> str:
-    """Return a digest of the validation clips; empty where there are none."""
-    split = runs.validation_split(list(read.parts))
-    return digest(sorted(read.parts[split].ids)) if split else ""
-
-
-def validation(run: FoundRun, read: runs.Read) -> Validation:
-    """Return what a run scores on validation, and by what.
-
-    Of MELD and of fusions the weighted F1 of the predictions of dev; of the speech
-    student the mean AUC of speakers it has heard nothing of; of the others the value
-    by which the epoch was chosen, from the record. Nothing here reads a test split.
-    """
-    training = run.record.get("training") or {}
-    settings = run.record.get("settings", {})
-    if run.system == "mosei":
-        learnt = runs.spec_of(run).label_type
-        kind = f"loss ({settings.get('loss_function', 'unknown')}, learnt: {learnt})"
-        return _told(f"validation {kind}", training, "val_loss", True)
-    if run.system == "faces":
-        kind = f"validation accuracy (label mode {runs.face_mode(run)})"
-        return _told(kind, training, "val_acc", False)
-    if run.system == "ravdess":
-        return _told("validation accuracy", training, "val_acc", False)
-    if run.system == "voices":
-        kind = "mean AUC of unheardVal (validation; there is no test)"
-        aucs = runs.rows_of(run, "auc.csv")
-        if aucs is not None:
-            own = aucs[
-                (aucs["partition"] == "unheardVal") & (aucs["emotion"] == "mean")
-            ]
-            if len(own):
-                return Validation(kind, float(own.iloc[0]["auc"]), False, "auc.csv")
-        return Validation(kind, math.nan, False, "")
-    if run.system == "mosi":
-        return Validation("validation score (none is kept)", math.nan, True, "")
-    split = runs.validation_split(list(read.parts))
-    kind = f"weighted F1 of {split or 'validation'}"
-    if split is None:
-        return Validation(kind, math.nan, False, "")
-    found = choice_metrics(read.parts[split], draws=0)
-    return Validation(kind, found["weighted_f1"], False, f"predictions of {split}")
-
-
-def _told(kind: str, training: dict, key: str, less: bool) -> Validation:
-    value = training.get(key)
-    if value is None:
-        return Validation(kind, math.nan, less, "")
-    return Validation(kind, float(value), less, "record")
 
 
 def ranked(each: Sequence[Compared]) -> list[Compared]:
@@ -362,7 +277,7 @@ def _decisions(one: Compared) -> dict[str, Predictions]:
     split = runs.test_split(list(parts))
     part = parts[split]
     if isinstance(part, Predictions):
-        return {"": _called(part, one.label)}
+        return {"": replace(part, model=one.label)}
     if one.run.system == "mosi":
         pair = part.true[:, 0] > 0, part.predicted[:, 0] > 0
         said = {"positive": pair}
@@ -374,21 +289,13 @@ def _decisions(one: Compared) -> dict[str, Predictions]:
             for k, label in enumerate(part.schema.labels)
         }
     return {
-        what: scores.binary(*pair, part.ids, split, one.label, what)
+        what: sentiment.binary(*pair, part.ids, split, one.label, what)
         for what, pair in said.items()
     }
 
 
-def _called(part: Predictions, label: str) -> Predictions:
-    from dataclasses import replace
-
-    return replace(part, model=label)
-
-
 def _settings(each: Sequence[Compared]) -> Section:
     """Return what differs between the settings."""
-    from emorec.evaluation.report.facts import flat
-
     own = Section("settings", "Settings that differ")
     all_ = [dict(flat(one.run.record.get("settings", {}))) for one in each]
     keys = list(dict.fromkeys(key for settings in all_ for key in settings))

@@ -9,6 +9,7 @@ import pandas as pd
 
 from emorec.artifacts.found_runs import FoundRun
 from emorec.errors import DataError
+from emorec.evaluation.report import runs
 from emorec.evaluation.report.html import Section, name, table, tag
 
 _SHOWN = 25
@@ -47,7 +48,11 @@ def dropped(run: FoundRun, further: Sequence[Path] = ()) -> Section:
             raise DataError(f"--dropped {place}: no such file or folder.")
     for path in dict.fromkeys(paths):
         _add(own, path)
-    if not paths:
+    if not paths and run.system == runs.FUSION:
+        own.say(
+            f"There is no missing_{run.name}.csv: every model knew every utterance."
+        )
+    elif not paths:
         own.lack(
             f"There is no table of left out data beside the run (such as "
             f"failures_{run.name}.csv): nothing was left out, or it is told elsewhere. "

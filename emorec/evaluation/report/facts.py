@@ -52,29 +52,35 @@ def facts(run: FoundRun) -> Section:
     seeds = {key: settings[key] for key in _SEEDS if key in settings}
     told = ", ".join(f"{key} {_short(value)}" for key, value in seeds.items())
     head.append(("Seeds", told or "not recorded"))
-    own.put(pairs("The run", head))
+    first, second = [pairs("The run", head)], []
     if spec is not None:
         rows = [(m.name, m.features, m.width) for m in spec.modalities]
-        own.put(table("Modalities", ("Modality", "Features", "Width"), rows))
-    _data(own, run, settings, spec.data if spec else {})
+        first.append(table("Modalities", ("Modality", "Features", "Width"), rows))
+    lines = _data(own, run, settings, spec.data if spec else {})
+    if lines:
+        first.append(pairs("Data and split", lines))
     training = record.get("training") or record.get("found") or {}
     if training:
-        own.put(pairs("Training", flat(training)))
+        first.append(pairs("Training", flat(training)))
     elif run.system != runs.FUSION:
         own.lack("The record tells nothing of the training (epochs, time, devices).")
     rest = {key: value for key, value in settings.items() if key != "data"}
-    own.put(pairs("All settings", flat(rest)))
+    second.append(pairs("All settings", flat(rest)))
     environment = dict(record.get("environment", {}))
     versions = environment.pop("versions", {})
     if versions:
         lines = [(key, value or "not installed") for key, value in versions.items()]
-        own.put(pairs("Versions of packages", [*lines, *flat(environment)]))
+        second.append(pairs("Versions of packages", [*lines, *flat(environment)]))
     else:
         own.lack("The record has no versions of packages.")
+    # What is missing stands above the tables.
+    own.put(sheet(first), sheet(second))
     return own
 
 
-def _data(own: Section, run: FoundRun, settings: dict, told: Mapping[str, Any]) -> None:
+def _data(
+    own: Section, run: FoundRun, settings: dict, told: Mapping[str, Any]
+) -> list[tuple[str, Any]]:
     identity = settings.get("data")
     lines = flat({"dataset": settings["dataset"]} if "dataset" in settings else {})
     lines += flat(told)
@@ -84,13 +90,14 @@ def _data(own: Section, run: FoundRun, settings: dict, told: Mapping[str, Any]) 
         lines.append(("identity", name(str(identity))))
     if "segments" in run.record:
         lines += [(f"segments of {k}", v) for k, v in run.record["segments"].items()]
-    if lines:
-        own.put(pairs("Data and split", lines))
-    if not identity:
+    if run.system == runs.FUSION:
+        lines.append(("identity", "that of the models fused: see their reports"))
+    elif not identity:
         own.lack(
             "The record holds no identity (digest) of the data, so the page cannot say "
             "whether another run had the same."
         )
+    return lines
 
 
 def pairs(caption: str, rows: list[tuple[str, Any]]) -> Html:

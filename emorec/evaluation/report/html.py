@@ -73,7 +73,8 @@ def number(value: float, decimals: int = 3) -> str:
         return UNDEFINED
     if math.isinf(value):
         return "infinite"
-    return f"{value:.{decimals}f}"
+    text = f"{value:.{decimals}f}"
+    return text.lstrip("-") if float(text) == 0 else text
 
 
 def between(low: float, high: float, decimals: int = 3) -> str:
@@ -128,7 +129,8 @@ def table(
     title = [caption, tag("span", note, class_="note")] if note else [caption]
     content = tag(
         "table",
-        tag("caption", *title),
+        # Of a table wider than the screen the caption stays readable.
+        tag("caption", tag("span", *title, class_="title")),
         tag("thead", top),
         tag("tbody", *lines),
     )
@@ -146,9 +148,9 @@ def _cell(value: Any) -> Html:
 def shaded(share: float, *content: Any) -> Html:
     """Return a cell whose shade is a share, 0 to 1; text keeps its contrast."""
     share = 0.0 if math.isnan(share) else share
-    # From white to Okabe and Ito's blue (0, 114, 178); white letters on the dark half.
+    # From white to a blue; letters are black up to where white ones have contrast 4.5.
     red, green, blue = (round(255 - share * (255 - end)) for end in (0, 90, 160))
-    ink = "#fff" if share > 0.6 else "#000"
+    ink = "#fff" if share >= 0.8 else "#000"
     style = f"background:rgb({red},{green},{blue});color:{ink}"
     return tag("td", *content, style=style, class_="shaded")
 
@@ -206,12 +208,15 @@ class Section:
         Its content.
     lacks : list of str
         What could not be told, in whole sentences.
+    headline : str
+        What of it belongs at the top of the page; may be empty.
     """
 
     id: str
     title: str
     parts: list[Html] = field(default_factory=list)
     lacks: list[str] = field(default_factory=list)
+    headline: str = ""
 
     def put(self, *parts: Html) -> None:
         """Add content."""

@@ -7,7 +7,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from emorec.artifacts.found_runs import FoundRun
-from emorec.evaluation.report import choices, dropped, facts, own_tables, runs, scores
+from emorec.evaluation.report import (
+    choices,
+    dropped,
+    facts,
+    own_tables,
+    runs,
+    scores,
+    sentiment,
+)
 from emorec.evaluation.report.html import Html, Section, name, page, tag
 from emorec.evaluation.report.mistakes import Clips, of_choices, of_scores
 from emorec.files import whole_file
@@ -79,7 +87,7 @@ def write_report(run: FoundRun, path: Path, options: Options) -> list[str]:
     sections[at:at] = [*own_tables.further(run), facts.curves(run)]
     sections.append(dropped.dropped(run, options.dropped))
     with whole_file(path) as temporary:
-        text = page(f"Report of {run.name}", _lead(run, split), sections)
+        text = page(f"Report of {run.name}", _lead(run, split, sections), sections)
         temporary.write_text(text, encoding="utf-8")
     return read.problems
 
@@ -114,7 +122,7 @@ _NO_TEST = (
 
 def _of_scores(run, parts, split: str, clips: Clips, worst: int) -> list[Section]:
     if run.system == "mosi":
-        first = scores.sentiment(run, parts, split)
+        first = sentiment.sentiment(run, parts, split)
         rest = []
     else:
         first = scores.totals(run, parts, split)
@@ -129,13 +137,18 @@ def _of_scores(run, parts, split: str, clips: Clips, worst: int) -> list[Section
     return [first, *rest, of_scores(parts[split], split, clips, worst)]
 
 
-def _lead(run: FoundRun, split: str | None) -> list[Html]:
+def _lead(run: FoundRun, split: str | None, sections: Sequence[Section]) -> list[Html]:
     spec = runs.spec_of(run)
     data = run.record.get("settings", {}).get("dataset", "")
     told = spec.data if spec else {}
     data = str(told.get("dataset", data)) or "data that the record does not name"
     lines = [
         tag("p", f"{runs.TITLES[run.system]}. Trained and evaluated on {data}."),
+    ]
+    lines += [
+        tag("p", section.headline, class_="headline")
+        for section in sections
+        if section.headline
     ]
     if split is not None:
         lines.append(

@@ -34,7 +34,7 @@ TITLES = {
     "meld_text": "MELD: words",
     "meld_audio": "MELD: voice",
     "meld_face": "MELD: face",
-    FUSION: "late fusion of several models' predictions",
+    FUSION: "Late fusion of several models' predictions",
 }
 # Of the speech student there is no test split: unheardVal has speakers of its own.
 _TEST = ("test", "folds", "unheardVal")

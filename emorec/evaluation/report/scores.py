@@ -9,16 +9,14 @@ from typing import Any
 import numpy as np
 
 from emorec.artifacts.found_runs import FoundRun
-from emorec.artifacts.predictions import Predictions
 from emorec.evaluation import metrics, outputs, views
 from emorec.evaluation.intervals import GroupDraws, class_rates
 from emorec.evaluation.outputs import VALID, Scores
 from emorec.evaluation.report import runs
-from emorec.evaluation.report.choices import roc_figure
-from emorec.evaluation.report.html import Section, figures, number, score, shaded, table
+from emorec.evaluation.report.choices import put_curves, share_cell
+from emorec.evaluation.report.html import Html, Section, number, score, table
 from emorec.evaluation.roc import bootstrap_aucs, interval, roc
-from emorec.evaluation.utterances import confusion
-from emorec.labels import LabelSchema
+from emorec.evaluation.voices import row_means
 
 _SHOWN = {
     "classification_presence": (
@@ -46,7 +44,7 @@ _SHOWN = {
         },
     ),
 }
-_WHO = {
+WHO = {
     "model": "model",
     "zero": "constant: always 0",
     "train_mean": "constant: the training mean",
@@ -90,14 +88,20 @@ def totals(run: FoundRun, parts: Mapping[str, Scores], split: str) -> Section:
         )
     )
     computed = outputs.metric_rows(scores, parts.get("valid", scores), [asked])
-    recorded = _recorded(run, scores, split)
+    recorded = _recorded(run, computed, split)
     if not recorded:
         own.lack(
             f"The record has no metrics of these {len(scores.ids):,} segments of "
             f"{split}, so the scores of the training mean are not known; those of "
             "always answering 0 are."
         )
-    name = asked if isinstance(asked, str) else f"{asked:g}"
+    name = "chosen on validation" if asked == VALID else f"{asked:g}"
+    found = {row["predictor"]: row for row in computed["classification_presence"]}
+    own.headline = (
+        f"Weighted accuracy of presence in {split}: "
+        f"{number(found['model']['weighted_accuracy_macro'])}, AUC "
+        f"{number(found['model']['auc_macro'])}; any constant: 0.500 each."
+    )
     for key, (title, shown) in _SHOWN.items():
         rows = []
         for row in computed[key]:
@@ -105,7 +109,7 @@ def totals(run: FoundRun, parts: Mapping[str, Scores], split: str) -> Section:
                 row = _same(recorded.get(key, ()), row["threshold_emo_present"])
             if row is not None:
                 values = [_float(row[column]) for column in shown]
-                rows.append((_WHO[row["predictor"]], *values))
+                rows.append((WHO[row["predictor"]], *values))
         if rows:
             at = f", threshold: {name}" if key == "classification_presence" else ""
             caption = f"{title} of {split}{at}"
@@ -119,11 +123,17 @@ def totals(run: FoundRun, parts: Mapping[str, Scores], split: str) -> Section:
     return own
 
 
-def _recorded(run: FoundRun, scores: Scores, split: str) -> dict[str, Any]:
-    """Return the metrics of the record where they are of these very segments."""
-    record = run.record
-    same = record.get("segments", {}).get(split) == len(scores.ids)
-    return record.get("metrics", {}) if same and split == "test" else {}
+def _recorded(
+    run: FoundRun, computed: Mapping[str, list[dict[str, Any]]], split: str
+) -> dict[str, Any]:
+    """Return the metrics of the record where they are of these very predictions."""
+    key = "classification_dominant"
+    for row in run.record.get("metrics", {}).get(key, ()):
+        if row["predictor"] == "model" and split == "test":
+            told, ours = (_float(one["auc_macro"]) for one in (row, computed[key][0]))
+            if np.isclose(told, ours, atol=1e-6, equal_nan=True):
+                return run.record["metrics"]
+    return {}
 
 
 def _same(rows: Any, limit: str) -> dict[str, Any] | None:
@@ -146,6 +156,8 @@ def emotions(parts: Mapping[str, Scores], split: str) -> Section:
     draws = GroupDraws.of(groups)
     areas = bootstrap_aucs(true > 0, scores.predicted, groups)
     rows, curves, counts = [], [], metrics.confusion(true, predicted)
+    # Metric -> (draws, K), so that means over emotions have intervals, too.
+    drawn: dict[str, list[np.ndarray]] = {"balanced": [], "f1": []}
     for place, label in enumerate(labels):
         present, said = true[:, place].astype(int), predicted[:, place].astype(int)
         rates = class_rates(counts[place])
@@ -154,41 +166,37 @@ def emotions(parts: Mapping[str, Scores], split: str) -> Section:
         curve = roc(present > 0, scores.predicted[:, place])
         low, high = interval(areas[:, place])
         positives = int(present.sum())
-        curves.append(
-            roc_figure(
-                {
-                    **{"emotion": label, "partition": split, "auc": curve.auc},
-                    **{"low": low, "high": high},
-                    **{"positives": positives, "clips": len(present)},
-                },
-                curve,
-            )
-        )
-        # With both classes among the true ones: the mean of their recalls.
-        balanced = spread["recall"].mean(axis=1)
+        named = {"emotion": label, "partition": split, "auc": curve.auc}
+        sizes = {"positives": positives, "clips": len(present)}
+        curves.append((named | {"low": low, "high": high} | sizes, curve))
+        # Undefined where a draw has one of the two alone.
+        drawn["balanced"].append(spread["recall"].mean(axis=1))
+        drawn["f1"].append(spread["f1"][:, 1])
         cells = [
-            score(rates["recall"].mean(), *interval(balanced), constant=0.5),
-            score(
-                rates["f1"][1], *interval(spread["f1"][:, 1]), constant=always["f1"][1]
+            score(rates["recall"].mean(), *interval(drawn["balanced"][-1]), 0.5),
+            *(
+                score(rates[k][1], *interval(spread[k][:, 1]), always[k][1])
+                for k in ("f1", "precision", "recall")
             ),
-            score(rates["precision"][1], *interval(spread["precision"][:, 1])),
-            score(rates["recall"][1], *interval(spread["recall"][:, 1])),
-            score(curve.auc, low, high, constant=0.5),
+            score(curve.auc, low, high, 0.5),
         ]
         share = f"{positives:,} ({positives / len(present):.0%})"
-        rows.append((label, share, number(float(limits[place]), 2), *cells))
+        rows.append((label, share, number(float(limits[place])), *cells))
+    rows.append(_means(true, predicted, scores, drawn, areas))
     head = (
         *("Emotion", "Present", "Threshold", "Weighted accuracy", "F1"),
         *("Precision", "Recall", "AUC"),
     )
     note = (
-        "In brackets 95 % intervals from draws of whole videos. constant: weighted "
-        "accuracy and AUC of any constant, F1 of always answering present, the best of "
-        "a constant. An infinite threshold answers absent to all."
+        "In brackets 95 % intervals from draws of whole videos. constant: of weighted "
+        "accuracy and AUC any constant; of the others always answering present, the "
+        "best F1 of a constant. An infinite threshold answers absent to all."
     )
     own.put(table(f"Presence of each emotion in {split}", head, rows, note))
+    if scores.are_intensities:
+        _intensities(own, scores, split)
     own.under(f"ROC curves of {split}")
-    own.put(figures(curves))
+    put_curves(own, curves)
     own.under("Confusions")
     own.put(_confusions(f"presence in {split}", labels, counts))
     schema = scores.schema
@@ -199,23 +207,63 @@ def emotions(parts: Mapping[str, Scores], split: str) -> Section:
     return own
 
 
+def _means(
+    true: np.ndarray,
+    predicted: np.ndarray,
+    scores: Scores,
+    drawn: Mapping[str, list[np.ndarray]],
+    areas: np.ndarray,
+) -> tuple[Any, ...]:
+    """Return the last row: means over emotions, as the table of totals has them."""
+    found = metrics.classification(true, predicted, scores.predicted, scores.schema)
+    spread = {key: np.stack(values, axis=1) for key, values in drawn.items()}
+    spread["auc"] = areas
+    ends = {key: interval(row_means(values)) for key, values in spread.items()}
+    share = f"{true.mean():.0%}"
+    return (
+        *("mean", share, ""),
+        score(found["weighted_accuracy_macro"], *ends["balanced"], 0.5),
+        score(found["f1_macro"], *ends["f1"]),
+        number(found["precision_macro"]),
+        number(found["recall_macro"]),
+        score(found["auc_macro"], *ends["auc"], 0.5),
+    )
+
+
+def _intensities(own: Section, scores: Scores, split: str) -> None:
+    """Add how far the intensities are from the true ones."""
+    schema = scores.schema
+    model = metrics.regression(scores.true, scores.predicted, schema)
+    zero = metrics.regression(scores.true, 0 * scores.predicted, schema)
+    rows = [
+        (
+            label,
+            number(float(scores.true[:, place].mean())),
+            score(model[f"mae_{label}"], constant=zero[f"mae_{label}"]),
+            score(model[f"mse_{label}"], constant=zero[f"mse_{label}"]),
+            score(model[f"r2_{label}"], constant=zero[f"r2_{label}"]),
+        )
+        for place, label in enumerate(schema.labels)
+    ]
+    head = ("Emotion", "Mean true score", "MAE", "MSE", "R2")
+    note = "constant: always 0."
+    own.put(table(f"Intensity of each emotion in {split}", head, rows, note))
+
+
 def _always(counts: np.ndarray) -> np.ndarray:
     """Return the confusion of always answering present."""
     return np.stack([np.zeros(2, counts.dtype), counts.sum(axis=1)], axis=1)
 
 
-def _confusions(what: str, labels: tuple[str, ...], counts: np.ndarray) -> Any:
+def _confusions(what: str, labels: tuple[str, ...], counts: np.ndarray) -> Html:
     rows = []
     for label, matrix in zip(labels, counts, strict=True):
-        cells = []
-        for line in matrix:
-            total = line.sum()
-            cells += [
-                shaded(
-                    count / total if total else 0.0, f"{count:,}", _share(count, total)
-                )
-                for count in line
-            ]
+        totals = matrix.sum(axis=1, keepdims=True)
+        shares = np.divide(matrix, totals, out=np.zeros((2, 2)), where=totals > 0)
+        cells = [
+            share_cell(count, share)
+            for count, share in zip(matrix.ravel(), shares.ravel(), strict=True)
+        ]
         rows.append((label, *cells))
     head = (
         *("Emotion", "Absent, answered absent", "Absent, answered present"),
@@ -223,10 +271,6 @@ def _confusions(what: str, labels: tuple[str, ...], counts: np.ndarray) -> Any:
     )
     note = "Segments and their share of the truly absent or present ones."
     return table(f"Confusions of {what}", head, rows, note)
-
-
-def _share(count: int, total: int) -> str:
-    return f" {count / total:.0%}" if total else ""
 
 
 def agreement(parts: Mapping[str, Scores], split: str) -> Section:
@@ -257,67 +301,9 @@ def agreement(parts: Mapping[str, Scores], split: str) -> Section:
             mean = float(scores.predicted[fifth, place].mean())
             right = float(true[fifth, place].mean())
             gaps.append(abs(mean - right) * len(fifth) / len(order))
-            cells.append(f"{mean:.2f} / {right:.2f}")
+            cells.append(f"{number(mean, 2)} / {number(right, 2)}")
         rows.append((label, *cells, float(sum(gaps))))
     words = ("Lowest fifth", "Second", "Third", "Fourth", "Highest fifth")
     head = ("Emotion", *words[: len(rows[0]) - 2], "Mean gap")
     own.put(table(f"Predicted / true means in {split}", head, rows))
     return own
-
-
-def sentiment(run: FoundRun, parts: Mapping[str, Scores], split: str) -> Section:
-    """Return the metrics of sentiment beside the constant predictors'."""
-    own, scores = Section("scores", "Scores"), parts[split]
-    true, predicted = scores.true[:, 0], scores.predicted[:, 0]
-    words = {
-        "mae": "MAE",
-        "corr": "Correlation",
-        "acc2_has0": "Accuracy, not negative",
-        "f1_has0": "F1, not negative",
-        "acc2_non0": "Accuracy, positive",
-        "f1_non0": "F1, positive",
-        "acc7": "Accuracy of 7",
-    }
-    rows = [("model", *(metrics.sentiment(true, predicted)[k] for k in words))]
-    rows.append(
-        (_WHO["zero"], *(metrics.sentiment(true, 0 * predicted)[k] for k in words))
-    )
-    constants = runs.constants_of(run, "sentiment.csv")
-    if "train_mean" not in constants:
-        own.lack(
-            "sentiment.csv has no row of the training mean; the constant 0 is there."
-        )
-    else:
-        values = constants["train_mean"]
-        rows.append((_WHO["train_mean"], *(float(values[k]) for k in words)))
-    note = (
-        f"{len(true):,} utterances. not negative: against negative, all utterances; "
-        "positive: against negative, without those whose true score is 0; of 7: "
-        "rounded to -3 ... 3."
-    )
-    own.put(
-        table(f"Sentiment of {split}", ("Who answers", *words.values()), rows, note)
-    )
-    signs = binary(true > 0, predicted > 0, scores.ids, split, run.name, "positive")
-    draws = GroupDraws.of(signs.groups)
-    counts = draws.confusions(signs.true, signs.chosen, 2)
-    low, high = interval(class_rates(counts)["recall"].mean(axis=1))
-    value = class_rates(confusion(signs))["recall"].mean()
-    own.say(
-        f"Mean recall of positive and not positive: {number(value)} ({number(low)} to "
-        f"{number(high)}, 95 % interval over {len(set(signs.groups.tolist())):,} "
-        "videos); a constant has 0.5."
-    )
-    return own
-
-
-def binary(
-    true: np.ndarray, said: np.ndarray, ids: list[str], split: str, model: str, of: str
-) -> Predictions:
-    """Return a decision about presence as a choice between two, grouped by video."""
-    schema = LabelSchema(f"presence of {of}", ("absent", "present"), "single")
-    chosen = np.eye(2)[np.asarray(said, int)]
-    groups = runs.videos(ids)
-    return Predictions(
-        model, "", split, schema, ids, chosen, np.asarray(true, int), groups
-    )

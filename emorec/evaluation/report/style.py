@@ -36,13 +36,18 @@ table {
   border-collapse: collapse; font-size: .9rem; font-variant-numeric: tabular-nums;
 }
 caption { text-align: left; font-weight: 600; padding: .25rem 0 .5rem; }
-caption .note { display: block; font-weight: 400; color: #4a4a4a; max-width: 46rem; }
+.title { display: block; position: sticky; left: 0; width: max-content;
+  max-width: min(46rem, calc(100vw - 2.5rem)); }
+caption .note { display: block; font-weight: 400; color: #4a4a4a; }
 th, td { padding: .35rem .6rem; border-bottom: 1px solid #c4c4c4; text-align: left;
   vertical-align: top; }
 thead th { border-bottom: 2px solid #4a4a4a; vertical-align: bottom; }
 tbody th { font-weight: 600; }
 td.number { white-space: nowrap; }
 td.shaded { text-align: center; border: 1px solid #fff; white-space: nowrap; }
+td .name, th .name { overflow-wrap: break-word; }
+.share { display: block; font-size: .85em; }
+.headline { font-size: 1.1rem; font-weight: 600; }
 .interval, .constant { display: block; font-size: .92em; color: #4a4a4a; }
 .value { overflow-wrap: anywhere; }
 .missing, .warning {
@@ -52,6 +57,7 @@ figure { margin: 1rem 0; max-width: 100%; }
 img { display: block; max-width: 100%; height: auto; }
 figcaption { font-size: .9rem; color: #4a4a4a; max-width: 46rem; }
 .sheet { display: flex; flex-wrap: wrap; gap: .5rem 1.25rem; align-items: flex-start; }
+.sheet > .scroll { flex: 0 1 auto; margin: .5rem 0; }
 .sheet figure { margin: .25rem 0; flex: 0 1 auto; }
 footer { margin-top: 3rem; border-top: 1px solid #8a8a8a; color: #4a4a4a;
   font-size: .9rem; }
@@ -72,7 +78,9 @@ footer { margin-top: 3rem; border-top: 1px solid #8a8a8a; color: #4a4a4a;
   thead { display: table-header-group; }
   .scroll { overflow: visible; }
   table { font-size: 7.5pt; max-width: 100%; }
-  th, td { padding: 1.5pt 3pt; overflow-wrap: anywhere; }
+  th, td { padding: 1.5pt 3pt; }
+  td, thead th, .name { overflow-wrap: anywhere; }
+  .title { position: static; width: auto; max-width: 170mm; }
   td.number { white-space: normal; }
   td.shaded { -webkit-print-color-adjust: exact; print-color-adjust: exact; }
   .sheet figure { max-width: 48%; }
