@@ -105,11 +105,14 @@ class Browser:
 
     def printed(self):
         """Return the page as the bytes of a PDF, on the paper that it asks for."""
-        options = {"printBackground": True, "preferCSSPageSize": True}
+        # As from a desk: not as from a phone, nor with the colours of a screen.
+        self.media("")
+        self._command("Emulation.clearDeviceMetricsOverride")
+        options = {"printBackground": False, "preferCSSPageSize": True}
         return base64.b64decode(self._command("Page.printToPDF", **options)["data"])
 
     def media(self, kind):
-        """Show the page as on ``print``, or on ``screen``."""
+        """Show the page as on ``print``, or "" for as it is."""
         self._command("Emulation.setEmulatedMedia", media=kind)
 
     def _command(self, name, **values):

@@ -72,11 +72,11 @@ def scores(
             )
         rows.append((said, always["utterances"], *_cells(always, None)))
     head = ("Split: who answers", "Clips", *_WORDS.values())
-    head = (*head, "Mean negative log-likelihood (nats)", "ECE")
+    head = (*head, "NLL", "ECE")
     note = (
         "In brackets 95 % intervals from 2,000 draws of whole groups (dialogues or "
-        "speakers; a clip of no known group is one of its own). ECE: expected "
-        "calibration error."
+        "speakers; a clip of no known group is one of its own). NLL: mean "
+        "negative log-likelihood in nats. ECE: expected calibration error."
     )
     own.put(
         table("Scores and the constant predictor's, split by split", head, rows, note)
@@ -134,11 +134,11 @@ def classes(part: Predictions, constant: Constant) -> Section:
         row, _ = curves[place]
         area = score(row["auc"], row["low"], row["high"], constant=0.5)
         rows.append((label, f"{count:,} ({count / len(part):.0%})", *cells, area))
-    head = ("Class", "Clips", "Precision", "Recall", "F1", "AUC against the rest")
+    head = ("Class", "Clips", "Precision", "Recall", "F1", "AUC")
     note = (
         "In brackets 95 % intervals over draws of whole groups; constant: the same "
-        f"metric of always answering {labels[constant.place]}. A class that does not "
-        "occur has no score."
+        f"metric of always answering {labels[constant.place]}. AUC: against the "
+        "rest. A class that does not occur has no score."
     )
     own.put(table(f"Each class of {part.split}", head, rows, note))
     own.under(f"ROC curves of {part.split}")

@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
-from itertools import combinations
 from pathlib import Path
 from typing import Any
 
 from emorec.artifacts.found_runs import FoundRun
 from emorec.artifacts.predictions import Predictions
-from emorec.errors import EmorecError, shorten
-from emorec.evaluation import comparison, metrics, outputs
-from emorec.evaluation.report import runs, scores, sentiment
+from emorec.evaluation import metrics, outputs
+from emorec.evaluation.report import runs, scores
 from emorec.evaluation.report.facts import flat
 from emorec.evaluation.report.html import (
     Html,
@@ -26,47 +23,19 @@ from emorec.evaluation.report.html import (
     table,
     tag,
 )
-from emorec.evaluation.report.own_tables import comparison_table
+from emorec.evaluation.report.pairs import pairs
 from emorec.evaluation.report.validation import (
-    Validation,
+    Compared,
+    clips_of,
     identity,
-    ids_of,
     validation,
 )
 from emorec.evaluation.utterances import constant_predictions
 from emorec.evaluation.utterances import metrics as choice_metrics
 from emorec.files import whole_file
 
-# All pairs of so many runs; of more, the best by validation against each other.
-_PAIRS = 5
-
-
-@dataclass(frozen=True)
-class Compared:
-    """A run of a comparison.
-
-    Attributes
-    ----------
-    label : str
-        Its name, with the folder's where another run has the same.
-    run : FoundRun
-    read : Read
-        Its predictions.
-    validation : Validation
-    data : str
-        What the record tells of the identity of the data; empty where nothing.
-    """
-
-    label: str
-    run: FoundRun
-    read: runs.Read
-    validation: Validation
-    data: str
-
-    @property
-    def group(self) -> tuple[str, str, str]:
-        """What runs that are ranked together share."""
-        return self.validation.kind, self.data, ids_of(self.run, self.read)
+# Runs whose settings stand beside each other.
+_BESIDE = 4
 
 
 def write_comparison(found: Sequence[FoundRun], path: Path) -> list[str]:
@@ -80,7 +49,7 @@ def write_comparison(found: Sequence[FoundRun], path: Path) -> list[str]:
         The HTML file.
     """
     each = ranked([_compared(run, found) for run in found])
-    sections = [_table(each), _pairs(each), _settings(each)]
+    sections = [_table(each), pairs(each), _settings(each)]
     problems = [problem for one in each for problem in one.read.problems]
     for problem in problems:
         sections[0].lack(problem)
@@ -144,13 +113,16 @@ def _table(each: Sequence[Compared]) -> Section:
         )
     for number_, group in enumerate(groups, 1):
         inside = [one for one in each if one.group == group]
-        kind, where, _ = group
+        kind, where = group
         better = "less is better" if inside[0].validation.less else "more is better"
         rows = [_row(place, one) for place, one in enumerate(inside, 1)]
         head = ("Run", "Rank", "Validation", "Test", "Constant, same test", "System")
         note = f"By {kind}; {better}. Data: {where or 'not recorded'}."
         title = f"Group {number_}" if len(groups) > 1 else "Runs"
-        own.put(table(f"{title}, ranked by validation", (*head, "Takes"), rows, note))
+        known = any(not math.isnan(one.validation.value) for one in inside)
+        title += ", ranked by validation" if known else ", not ranked"
+        own.put(table(title, (*head, "Takes"), rows, note))
+        _told_of_clips(own, inside)
         for one in inside:
             if math.isnan(one.validation.value):
                 own.lack(
@@ -160,6 +132,24 @@ def _table(each: Sequence[Compared]) -> Section:
             if runs.test_split(list(one.read.parts)) is None:
                 own.lack(f"{one.label}: there are no predictions of a test split.")
     return own
+
+
+def _told_of_clips(own: Section, inside: Sequence[Compared]) -> None:
+    """Say so where runs that are ranked together were validated on other clips."""
+    sets = {one.label: clips_of(one.read) for one in inside}
+    sets = {label: clips for label, clips in sets.items() if clips}
+    common = set.intersection(*sets.values()) if sets else set()
+    if any(clips != common for clips in sets.values()):
+        counts = ", ".join(f"{label} {len(clips):,}" for label, clips in sets.items())
+        own.put(
+            tag(
+                "p",
+                tag("strong", "Not quite the same clips: "),
+                f"validated on {counts}; they share {len(common):,}. Small differences "
+                "may come from that.",
+                class_="warning",
+            )
+        )
 
 
 def _row(place: int, one: Compared) -> tuple[Any, ...]:
@@ -217,99 +207,37 @@ def _f1(part: Predictions, split: str) -> Html:
     return joined([own, tag("span", f"weighted F1, {split}", class_="interval")], " ")
 
 
-def _pairs(each: Sequence[Compared]) -> Section:
-    own = Section("pairs", "Pairs on the same clips")
-    usable = [one for one in each if runs.test_split(list(one.read.parts))]
-    pairs = list(combinations(usable, 2))
-    if len(usable) > _PAIRS:
-        best = usable[0]
-        pairs = [(best, other) for other in usable[1:]]
-        own.say(
-            f"Of {len(usable)} runs the first by validation, ",
-            name(best.label),
-            ", is compared with each other.",
-        )
-    for first, second in pairs:
-        title = f"{first.label} and {second.label}"
-        try:
-            rows = compared_pair(first, second)
-        except EmorecError as error:
-            own.lack(f"{title}: no paired comparison. {error}")
-            continue
-        own.put(comparison_table(title, rows))
-    if not pairs:
-        own.lack("There are not two runs with predictions of a test split.")
-    return own
-
-
-def compared_pair(first: Compared, second: Compared) -> list[dict[str, Any]]:
-    """Return paired comparisons of two runs on their test clips.
-
-    Of choices among classes one; of CMU-MOSEI one for each emotion, of the decision
-    that it is present; of CMU-MOSI one, of the decision that it is positive.
-
-    Raises
-    ------
-    DataError, LabelMismatchError
-        When clips, true classes or labels differ.
-    """
-    sides = [_decisions(one) for one in (first, second)]
-    if len(sides[0]) != len(sides[1]) or set(sides[0]) != set(sides[1]):
-        raise EmorecError(
-            f"One predicts {shorten(sides[0]) or 'one class'}, the other "
-            f"{shorten(sides[1]) or 'one class'}."
-        )
-    rows = []
-    for what, one in sides[0].items():
-        other = sides[1][what]
-        if set(one.schema.labels) == set(other.schema.labels):
-            other = other.arranged(one.schema)
-        row = asdict(comparison.compare(one, other))
-        if what:
-            row |= {"first": f"{what}: {row['first']}"}
-        rows.append(row)
-    return rows
-
-
-def _decisions(one: Compared) -> dict[str, Predictions]:
-    """Return what is decided -> choices; "" of a choice among classes."""
-    parts = one.read.parts
-    split = runs.test_split(list(parts))
-    part = parts[split]
-    if isinstance(part, Predictions):
-        return {"": replace(part, model=one.label)}
-    if one.run.system == "mosi":
-        pair = part.true[:, 0] > 0, part.predicted[:, 0] > 0
-        said = {"positive": pair}
-    else:
-        asked = scores.threshold(parts)
-        true, predicted, _ = scores.decisions(parts, split, asked)
-        said = {
-            label: (true[:, k], predicted[:, k])
-            for k, label in enumerate(part.schema.labels)
-        }
-    return {
-        what: sentiment.binary(*pair, part.ids, split, one.label, what)
-        for what, pair in said.items()
-    }
-
-
 def _settings(each: Sequence[Compared]) -> Section:
-    """Return what differs between the settings."""
+    """Return what differs between the settings of runs that are ranked together."""
     own = Section("settings", "Settings that differ")
-    all_ = [dict(flat(one.run.record.get("settings", {}))) for one in each]
-    keys = list(dict.fromkeys(key for settings in all_ for key in settings))
-    different = [
-        key for key in keys if len({settings.get(key, "-") for settings in all_}) > 1
-    ]
-    rows = [
-        (key, *(tag("span", s.get(key, "-"), class_="value") for s in all_))
-        for key in different
-    ]
-    head = ("Setting", *(name(one.label) for one in each))
-    note = "A - stands where a run has no such setting."
-    if rows:
-        own.put(table("Settings that differ", head, rows, note))
-    else:
-        own.say("The runs have the same settings.")
+    groups = list(dict.fromkeys(one.group for one in each))
+    for place, group in enumerate(groups, 1):
+        inside = [one for one in each if one.group == group]
+        if len(inside) == 1:
+            continue
+        title = f" in group {place}" if len(groups) > 1 else ""
+        all_ = [dict(flat(one.run.record.get("settings", {}))) for one in inside]
+        keys = list(dict.fromkeys(key for settings in all_ for key in settings))
+        different = [
+            key
+            for key in keys
+            if len({settings.get(key, "-") for settings in all_}) > 1
+        ]
+        if not different:
+            own.say(f"The runs{title} have the same settings.")
+        # Of many runs a few beside each other, so that paper is wide enough.
+        for start in range(0, len(inside) if different else 0, _BESIDE):
+            part = slice(start, start + _BESIDE)
+            rows = [
+                (
+                    key,
+                    *(tag("span", s.get(key, "-"), class_="value") for s in all_[part]),
+                )
+                for key in different
+            ]
+            head = ("Setting", *(name(one.label) for one in inside[part]))
+            note = "A - stands where a run has no such setting."
+            own.put(table(f"Settings that differ{title}", head, rows, note))
+    if not own.parts:
+        own.say("No two runs are ranked together.")
     return own

@@ -19,6 +19,15 @@ _SHARED = ("failures", "landmarks_failures", "*_report", "*_nonfinite", "left_ou
 # Columns that say what and why, in the order in which they are looked for.
 _REASON = ("left_out", "action", "split", "fold", "modality", "model", "reason")
 
+# Where a system tells what it left out, if not beside the run.
+_ELSEWHERE = {
+    "mosei": "; the main job writes NAME_report.csv and NAME_nonfinite.csv into its "
+    "pickle folder: name that with --dropped.",
+    "ravdess": "; emorec ravdess prepare writes failures.csv into its own folder: name "
+    "that with --dropped.",
+    "meld_text": ": text_report_NAME.csv is written where utterances have no words.",
+}
+
 
 def dropped(run: FoundRun, further: Sequence[Path] = ()) -> Section:
     """Return what the tables of left out or repaired data say.
@@ -54,11 +63,8 @@ def dropped(run: FoundRun, further: Sequence[Path] = ()) -> Section:
         )
     elif not paths:
         own.lack(
-            f"There is no table of left out data beside the run (such as "
-            f"failures_{run.name}.csv): nothing was left out, or it is told elsewhere. "
-            "The main job writes NAME_report.csv and NAME_nonfinite.csv into its "
-            "pickle folder, emorec ravdess prepare failures.csv: name them with "
-            "--dropped."
+            "Beside the run there is no table of data that were left out"
+            + _ELSEWHERE.get(run.system, ": the system writes none, or none was.")
         )
     return own
 

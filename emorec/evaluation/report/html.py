@@ -16,6 +16,8 @@ from matplotlib.figure import Figure
 from emorec.evaluation.report.style import CSS
 
 UNDEFINED = "not defined"
+# Tables of fewer rows are kept on one sheet of paper.
+_SHORT = 16
 _VOID = {"img", "meta", "link"}
 # Nothing may be fetched from anywhere, not even by mistake.
 _POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
@@ -134,7 +136,7 @@ def table(
         tag("thead", top),
         tag("tbody", *lines),
     )
-    return scrolling(content, caption)
+    return scrolling(content, caption, "scroll short" if len(lines) < _SHORT else "")
 
 
 def _cell(value: Any) -> Html:
@@ -155,10 +157,11 @@ def shaded(share: float, *content: Any) -> Html:
     return tag("td", *content, style=style, class_="shaded")
 
 
-def scrolling(content: Html, label: str) -> Html:
+def scrolling(content: Html, label: str, kind: str = "") -> Html:
     """Return a region that scrolls sideways, reached by keyboard."""
+    kind = kind or "scroll"
     return tag(
-        "div", content, class_="scroll", tabindex="0", role="group", aria_label=label
+        "div", content, class_=kind, tabindex="0", role="group", aria_label=label
     )
 
 

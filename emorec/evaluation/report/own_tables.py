@@ -242,7 +242,7 @@ def comparison_table(caption: str, compared: Sequence[dict[str, Any]]) -> Html:
         *("Right alone, first and second", "p (McNemar)"),
     )
     note = (
-        "On the same clips. In brackets 95 % intervals over draws of whole groups. The "
+        "On the clips that both predict. In brackets 95 % intervals over draws of whole groups. The "
         "p are not corrected for the number of comparisons."
     )
     return table(caption, head, rows, note)

@@ -75,14 +75,21 @@ footer { margin-top: 3rem; border-top: 1px solid #8a8a8a; color: #4a4a4a;
   h2 { margin-top: 1.2rem; }
   h1, h2, h3, caption { break-after: avoid; }
   tr, figure, .missing, .warning { break-inside: avoid; }
+  thead, caption { break-after: avoid; }
   thead { display: table-header-group; }
   .scroll { overflow: visible; }
   table { font-size: 7.5pt; max-width: 100%; }
   th, td { padding: 1.5pt 3pt; }
-  td, thead th, .name { overflow-wrap: anywhere; }
+  .name, .value { overflow-wrap: anywhere; }
+  .short { break-inside: avoid; }
+  tbody tr:first-child, tbody tr:nth-child(2) { break-before: avoid; }
   .title { position: static; width: auto; max-width: 170mm; }
   td.number { white-space: normal; }
   td.shaded { -webkit-print-color-adjust: exact; print-color-adjust: exact; }
-  .sheet figure { max-width: 48%; }
+  .sheet { display: block; }
+  .sheet > .scroll { display: inline-block; vertical-align: top; margin-right: 6mm; }
+  .sheet figure { display: inline-block; width: 31%; margin-right: 1.5%; }
+  .sheet figure.wide { width: 48%; }
+  figure:not(.sheet figure) { max-width: 120mm; }
 }
 """

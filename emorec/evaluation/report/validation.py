@@ -33,6 +33,34 @@ class Validation:
     source: str
 
 
+@dataclass(frozen=True)
+class Compared:
+    """A run of a comparison.
+
+    Attributes
+    ----------
+    label : str
+        Its name, with the folder's where another run has the same.
+    run : FoundRun
+    read : Read
+        Its predictions.
+    validation : Validation
+    data : str
+        What the record tells of the identity of the data; empty where nothing.
+    """
+
+    label: str
+    run: FoundRun
+    read: runs.Read
+    validation: Validation
+    data: str
+
+    @property
+    def group(self) -> tuple[str, str]:
+        """What runs that are ranked together share."""
+        return self.validation.kind, self.data
+
+
 def identity(run: FoundRun) -> str:
     """Return what tells a run's data from others; empty where the record has nothing.
 
@@ -52,10 +80,10 @@ def identity(run: FoundRun) -> str:
     return f"{dataset}, {data}" if data else str(dataset)
 
 
-def ids_of(run: FoundRun, read: runs.Read) -> str:
-    """Return a digest of the validation clips; empty where there are none."""
+def clips_of(read: runs.Read) -> set[str]:
+    """Return the validation clips that a run predicts; none where it has no file."""
     split = runs.validation_split(list(read.parts))
-    return digest(sorted(read.parts[split].ids)) if split else ""
+    return set(read.parts[split].ids) if split else set()
 
 
 def validation(run: FoundRun, read: runs.Read) -> Validation:
