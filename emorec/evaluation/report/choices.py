@@ -98,7 +98,7 @@ def _cells(found: Mapping[str, Any], part: Predictions | None) -> list[Any]:
     ]
     if part is None:
         # Of certainty that is wrong the likelihood is 0.
-        return [*cells, "of no use", "of no use"]
+        return [*cells, "not meaningful", "not meaningful"]
     return [*cells, found["nll"], calibration_error(part.true, part.scores)]
 
 

@@ -10,7 +10,7 @@ import pandas as pd
 from emorec.artifacts.found_runs import FoundRun
 from emorec.errors import DataError
 from emorec.evaluation.report import runs
-from emorec.evaluation.report.html import Section, name, table, tag
+from emorec.evaluation.report.html import Html, Section, name, table, tag
 
 _SHOWN = 25
 # What such tables are called; NAME is the run's.
@@ -87,15 +87,24 @@ def _add(own: Section, path: Path) -> None:
         counts = content.groupby(keys, sort=False).size().reset_index(name="rows")
         counts = counts.sort_values("rows", ascending=False, kind="stable")
         rows = [
-            (int(row.pop("rows")), *row.values()) for row in counts.to_dict("records")
+            (int(row.pop("rows")), *map(_text, row.values()))
+            for row in counts.to_dict("records")
         ]
         caption = f"Why, in {path.name}: {len(content):,} rows"
         own.put(table(caption, ("Rows", *keys), rows[:_SHOWN]))
         if len(rows) > _SHOWN:
             own.say(f"{len(rows) - _SHOWN:,} further reasons are in the file.")
     first, *rest = content.columns
-    rows = [(name(str(row[0])), *row[1:]) for row in content.head(_SHOWN).to_numpy()]
+    rows = [
+        (name(str(row[0])), *map(_text, row[1:]))
+        for row in content.head(_SHOWN).to_numpy()
+    ]
     caption = f"Rows of {path.name}"
     note = f"The first {_SHOWN} of {len(content):,}." if len(content) > _SHOWN else ""
     own.put(table(caption, (first, *rest), rows, note))
     own.put(tag("p", "File: ", name(str(path))))
+
+
+def _text(value: object) -> Html:
+    """Return a cell that may hold a long word, as a path."""
+    return tag("span", value, class_="value")

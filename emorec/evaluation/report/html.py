@@ -6,6 +6,7 @@ import base64
 import html
 import io
 import math
+import warnings
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -178,8 +179,11 @@ def figure(drawn: Figure, alt: str, caption: str = "") -> Html:
         Under the drawing.
     """
     file = io.BytesIO()
-    # The same bytes for the same drawing: no date, no random names.
-    with mpl.rc_context({"svg.hashsalt": "emorec", "svg.fonttype": "path"}):
+    # The same bytes for the same drawing: no date, no random names. Letters stay
+    # letters, so that the reader's fonts have those that matplotlib's lack.
+    own = {"svg.hashsalt": "emorec", "svg.fonttype": "none"}
+    with mpl.rc_context(own), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph .* missing from font")
         drawn.savefig(file, format="svg", metadata={"Date": None})
     data = base64.b64encode(file.getvalue()).decode("ascii")
     width, height = (round(side * 96) for side in drawn.get_size_inches())

@@ -12,7 +12,15 @@ from emorec.artifacts.found_runs import FoundRun
 from emorec.evaluation import fusion_figures, incomplete
 from emorec.evaluation.fusion_weights import columns
 from emorec.evaluation.report import runs
-from emorec.evaluation.report.html import Html, Section, figure, number, score, table
+from emorec.evaluation.report.html import (
+    Html,
+    Section,
+    between,
+    figure,
+    number,
+    score,
+    table,
+)
 
 
 def further(run: FoundRun) -> list[Section]:
@@ -100,6 +108,12 @@ def _voices(run: FoundRun) -> list[Section]:
         )
         for row in aucs.to_dict("records")
     ]
+    for row in aucs.to_dict("records"):
+        if (row["partition"], row["emotion"]) == ("unheardVal", "mean"):
+            own.headline = (
+                f"Mean AUC of unheardVal: {number(row['auc'])} "
+                f"{between(row['low'], row['high'])}; any constant: 0.500."
+            )
     head = (
         "Partition: emotion",
         "Clips of it",
@@ -242,8 +256,8 @@ def comparison_table(caption: str, compared: Sequence[dict[str, Any]]) -> Html:
         *("Right alone, first and second", "p (McNemar)"),
     )
     note = (
-        "On the clips that both predict. In brackets 95 % intervals over draws of whole groups. The "
-        "p are not corrected for the number of comparisons."
+        "On the clips that both predict. In brackets 95 % intervals over draws of "
+        "whole groups. The p are not corrected for the number of comparisons."
     )
     return table(caption, head, rows, note)
 

@@ -80,7 +80,7 @@ footer { margin-top: 3rem; border-top: 1px solid #8a8a8a; color: #4a4a4a;
   .scroll { overflow: visible; }
   table { font-size: 7.5pt; max-width: 100%; }
   th, td { padding: 1.5pt 3pt; }
-  .name, .value { overflow-wrap: anywhere; }
+  td .name, th .name, .value { overflow-wrap: anywhere; }
   .short { break-inside: avoid; }
   tbody tr:first-child, tbody tr:nth-child(2) { break-before: avoid; }
   .title { position: static; width: auto; max-width: 170mm; }
