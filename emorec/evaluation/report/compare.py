@@ -9,7 +9,7 @@ from typing import Any
 
 from emorec.artifacts.found_runs import FoundRun
 from emorec.artifacts.predictions import Predictions
-from emorec.evaluation import metrics, outputs
+from emorec.evaluation import metrics
 from emorec.evaluation.report import runs, scores
 from emorec.evaluation.report.facts import flat
 from emorec.evaluation.report.html import (
@@ -190,13 +190,10 @@ def _test(one: Compared) -> tuple[Html | str, Html | str]:
             for values in (predicted, 0 * predicted)
         )
     asked = scores.threshold(one.read.parts)
-    valid = one.read.parts.get("valid", part)
-    rows = outputs.metric_rows(part, valid, [asked])["classification_presence"]
-    found = {row["predictor"]: row["weighted_accuracy_macro"] for row in rows}
-    return tuple(
-        f"{number(found[who])} (weighted accuracy, {split})"
-        for who in ("model", "zero")
-    )
+    true, said, _ = scores.decisions(one.read.parts, split, asked)
+    found = metrics.classification(true, said, part.predicted, part.schema)
+    what = f"(weighted accuracy, {split})"
+    return f"{number(found['weighted_accuracy_macro'])} {what}", f"0.500 {what}"
 
 
 def _f1(part: Predictions, split: str) -> Html:

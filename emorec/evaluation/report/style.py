@@ -49,7 +49,7 @@ td .name, th .name { overflow-wrap: break-word; }
 .share { display: block; font-size: .85em; }
 .headline { font-size: 1.1rem; font-weight: 600; }
 .interval, .constant { display: block; font-size: .92em; color: #4a4a4a; }
-.value { overflow-wrap: anywhere; }
+.value { overflow-wrap: break-word; }
 .missing, .warning {
   border-left: 4px solid #d55e00; padding: .4rem .8rem; background: #fdf3ec;
 }
@@ -66,6 +66,8 @@ footer { margin-top: 3rem; border-top: 1px solid #8a8a8a; color: #4a4a4a;
   h1 { font-size: 1.35rem; }
   h2 { font-size: 1.15rem; }
   th, td { padding: .3rem .4rem; }
+  tbody th, tbody th .name { overflow-wrap: anywhere; }
+  tbody th { min-width: 8rem; }
 }
 @page { size: A4; margin: 14mm; }
 @media print {
@@ -82,7 +84,7 @@ footer { margin-top: 3rem; border-top: 1px solid #8a8a8a; color: #4a4a4a;
   th, td { padding: 1.5pt 3pt; }
   td .name, th .name, .value { overflow-wrap: anywhere; }
   .short { break-inside: avoid; }
-  tbody tr:first-child, tbody tr:nth-child(2) { break-before: avoid; }
+  tbody tr:first-child { break-before: avoid; }
   .title { position: static; width: auto; max-width: 170mm; }
   td.number { white-space: normal; }
   td.shaded { -webkit-print-color-adjust: exact; print-color-adjust: exact; }
