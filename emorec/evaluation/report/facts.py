@@ -106,7 +106,7 @@ def pairs(caption: str, rows: list[tuple[str, Any]]) -> Html:
         (key, value if isinstance(value, Html) else tag("span", value, class_="value"))
         for key, value in rows
     ]
-    return table(caption, ("What", "Value"), cells)
+    return table(caption, ("What", "Value"), cells, kind="pairs")
 
 
 def flat(content: Mapping[str, Any], before: str = "") -> list[tuple[str, Any]]:

@@ -104,7 +104,11 @@ def score(
 
 
 def table(
-    caption: str, head: Sequence[Any], rows: Iterable[Sequence[Any]], note: str = ""
+    caption: str,
+    head: Sequence[Any],
+    rows: Iterable[Sequence[Any]],
+    note: str = "",
+    kind: str = "",
 ) -> Html:
     """Return a table whose first column names the rows.
 
@@ -121,6 +125,8 @@ def table(
         Cells.
     note : str
         Below the caption's first line.
+    kind : str
+        A class of `emorec.evaluation.report.style`.
     """
     lines = [
         tag("tr", tag("th", first, scope="row"), *(_cell(cell) for cell in rest))
@@ -137,7 +143,8 @@ def table(
         tag("thead", top),
         tag("tbody", *lines),
     )
-    return scrolling(content, caption, "scroll short" if len(lines) < _SHORT else "")
+    short = "short" if len(lines) < _SHORT else ""
+    return scrolling(content, caption, f"scroll {short} {kind}".strip())
 
 
 def _cell(value: Any) -> Html:
@@ -158,9 +165,8 @@ def shaded(share: float, *content: Any) -> Html:
     return tag("td", *content, style=style, class_="shaded")
 
 
-def scrolling(content: Html, label: str, kind: str = "") -> Html:
+def scrolling(content: Html, label: str, kind: str) -> Html:
     """Return a region that scrolls sideways, reached by keyboard."""
-    kind = kind or "scroll"
     return tag(
         "div", content, class_=kind, tabindex="0", role="group", aria_label=label
     )

@@ -66,8 +66,8 @@ footer { margin-top: 3rem; border-top: 1px solid #8a8a8a; color: #4a4a4a;
   h1 { font-size: 1.35rem; }
   h2 { font-size: 1.15rem; }
   th, td { padding: .3rem .4rem; }
-  tbody th, tbody th .name { overflow-wrap: anywhere; }
-  tbody th { min-width: 8rem; }
+  .pairs th { overflow-wrap: anywhere; }
+  .pairs tbody th { min-width: 8rem; }
 }
 @page { size: A4; margin: 14mm; }
 @media print {
