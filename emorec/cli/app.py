@@ -13,39 +13,32 @@ from emorec.cli import (
     mosi,
     predict,
     ravdess,
+    report,
     voices,
 )
 from emorec.cli.console import Parser, guarded
+
+_COMMANDS = (
+    ("mosei", mosei.add_commands, "CMU-MOSEI: early fusion, six emotions"),
+    ("mosi", mosi.add_commands, "CMU-MOSI: early fusion, sentiment"),
+    ("faces", faces.add_commands, "FER+: the face teacher"),
+    ("voices", voices.add_commands, "VoxCeleb and others: the speech student"),
+    ("ravdess", ravdess.add_commands, "RAVDESS: audio-visual fusion"),
+    ("meld", meld.add_commands, "MELD: words, voice and face"),
+    ("fuse", fuse.add_commands, "late fusion of any models' predictions"),
+    ("predict", predict.add_command, "emotions in one's own recordings"),
+    ("report", report.add_commands, "runs as HTML pages"),
+    ("card", card.add_command, "what a trained model is, as text"),
+    ("export", export.add_command, "a trained network for other programs"),
+)
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Run ``emorec``; return the exit code."""
     parser = Parser(prog="emorec", description="Emotions from words, face and voice.")
     parser.add_argument("--version", action="version", version=__version__)
-    groups = parser.add_subparsers(required=True, metavar="CORPUS")
-    mosei.add_commands(
-        groups.add_parser("mosei", help="CMU-MOSEI: early fusion, six emotions")
-    )
-    mosi.add_commands(
-        groups.add_parser("mosi", help="CMU-MOSI: early fusion, sentiment")
-    )
-    faces.add_commands(groups.add_parser("faces", help="FER+: the face teacher"))
-    voices.add_commands(
-        groups.add_parser("voices", help="VoxCeleb and others: the speech student")
-    )
-    ravdess.add_commands(
-        groups.add_parser("ravdess", help="RAVDESS: audio-visual fusion")
-    )
-    meld.add_commands(groups.add_parser("meld", help="MELD: words, voice and face"))
-    fuse.add_commands(
-        groups.add_parser("fuse", help="late fusion of any models' predictions")
-    )
-    predict.add_command(
-        groups.add_parser("predict", help="emotions in one's own recordings")
-    )
-    export.add_command(
-        groups.add_parser("export", help="a trained network for other programs")
-    )
-    card.add_command(groups.add_parser("card", help="what a trained model is, as text"))
+    groups = parser.add_subparsers(required=True, metavar="COMMAND")
+    for name, add, text in _COMMANDS:
+        add(groups.add_parser(name, help=text))
     parsed = parser.parse_args(arguments)
     return guarded(lambda: parsed.run(parsed))

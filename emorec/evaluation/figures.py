@@ -119,6 +119,7 @@ def learning_curve(
             )
         axes.axvline(best_epoch + 1, color=GREY, linewidth=1, label="kept")
         axes.set_xlabel("epoch")
+        axes.xaxis.get_major_locator().set_params(integer=True)
         axes.set_ylabel(words[name])
         axes.grid(alpha=0.3)
         axes.legend(fontsize=8)

@@ -43,6 +43,22 @@ def accuracy(confusions: np.ndarray) -> np.ndarray:
     return hits / confusions.sum(axis=(-2, -1))
 
 
+def class_rates(confusions: np.ndarray) -> dict[str, np.ndarray]:
+    """Return precision, recall and F1 of each class, (..., K) float64 of 0 to 1.
+
+    Of a class that is never true all three are NaN; of one that is never chosen the
+    precision is 0. Parameters as of `macro_f1`, but without a count, too.
+    """
+    confusions = np.asarray(confusions, np.float64)
+    hits = np.diagonal(confusions, axis1=-2, axis2=-1)
+    true, chosen = confusions.sum(axis=-1), confusions.sum(axis=-2)
+    found = {"precision": chosen, "recall": true, "f1": (true + chosen) / 2}
+    return {
+        name: np.where(true > 0, hits / np.where(total > 0, total, 1), np.nan)
+        for name, total in found.items()
+    }
+
+
 def _f1(confusions: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return F1 (..., K), 0 for classes that do not occur, and their counts."""
     confusions = np.asarray(confusions, np.float64)

@@ -146,7 +146,7 @@ def auc_rows(
         ]
         values = (
             _mean([own[k]["auc"] for k in meant]),
-            *interval(_row_means(resampled[:, meant])),
+            *interval(row_means(resampled[:, meant])),
             _mean([own[k]["eer"] for k in meant]),
         )
         row = _row(name, MEAN, values, one.speakers, positives[:, meant])
@@ -200,7 +200,7 @@ def _mean(values: list[float]) -> float:
     return float(np.mean(values)) if values else float("nan")
 
 
-def _row_means(values: np.ndarray) -> np.ndarray:
+def row_means(values: np.ndarray) -> np.ndarray:
     """Return means over what each row has; NaN of rows that have nothing."""
     defined = ~np.isnan(values)
     sums, counts = np.where(defined, values, 0).sum(axis=1), defined.sum(axis=1)
