@@ -30,8 +30,8 @@ def test_tfidf_is_fitted_on_train_alone(corpus):
     for row in np.flatnonzero(~learnt):
         changed[row] = "unheard unheard words words"
     for mine, theirs in zip(
-        meld_tfidf.tfidf_blocks(corpus.utterances, None, learnt),
-        meld_tfidf.tfidf_blocks(changed, None, learnt),
+        meld_tfidf.tfidf_blocks(corpus.utterances, None, learnt).matrices,
+        meld_tfidf.tfidf_blocks(changed, None, learnt).matrices,
         strict=True,
     ):
         assert mine.shape == theirs.shape
@@ -40,7 +40,7 @@ def test_tfidf_is_fitted_on_train_alone(corpus):
 
 def test_permuted_classes_permute_the_scores(corpus):
     data = TextData.of(corpus)
-    blocks = meld_tfidf.tfidf_blocks(corpus.utterances, None, data.learnt)
+    blocks = meld_tfidf.tfidf_blocks(corpus.utterances, None, data.learnt).matrices
     order = np.random.default_rng(0).permutation(7)
     dev = data.split("dev")
     scores = [

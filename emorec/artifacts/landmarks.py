@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +16,7 @@ from emorec.errors import DataError, shorten
 from emorec.files import whole_file
 
 POINTS = 68
+SETTINGS = "settings"
 _PICKLED = ("X", "y", "original_diautt")
 
 
@@ -35,6 +37,9 @@ class Landmarks:
         Where the file has a split of its own.
     classes : (n,) int64 or None
         Columns of `labels.MELD_ALPHABETICAL`, where the file has them.
+    made : dict or None
+        How they were made: of `emorec.features.landmarks.SpeakerSettings.to_dict`, with
+        ``landmarker``, where the file tells it.
 
     Raises
     ------
@@ -47,6 +52,7 @@ class Landmarks:
     points: np.ndarray
     split: np.ndarray | None = None
     classes: np.ndarray | None = None
+    made: dict[str, Any] | None = None
 
     def __post_init__(self) -> None:
         points, offsets = np.asarray(self.points), np.asarray(self.offsets)
@@ -106,13 +112,18 @@ class Landmarks:
 
 
 def write_landmarks(path: str | Path, landmarks: Landmarks) -> None:
-    """Write ``ids``, ``offsets`` and ``points`` as one .npz, atomically."""
+    """Write ``ids``, ``offsets`` and ``points`` as one .npz, atomically.
+
+    ``settings`` is a JSON text of how they were made, where that is known.
+    """
+    more = {} if landmarks.made is None else {SETTINGS: json.dumps(landmarks.made)}
     with whole_file(path) as temporary, temporary.open("wb") as file:
         np.savez(
             file,
             ids=np.array(landmarks.ids, np.str_),
             offsets=landmarks.offsets,
             points=landmarks.points,
+            **{name: np.array(text) for name, text in more.items()},
         )
 
 
@@ -137,10 +148,22 @@ def read_landmarks(path: str | Path) -> Landmarks:
             return _of_pickle(path, read_pickle(path))
         content = load_arrays(path, ("ids", "offsets", "points"))
         ids = [str(name) for name in content["ids"]]
-        return Landmarks(ids, content["offsets"], content["points"])
+        made = _made(path)
+        return Landmarks(ids, content["offsets"], content["points"], made=made)
     except DataError as error:
         told = str(error)
         raise DataError(told if str(path) in told else f"{path}: {told}") from error
+
+
+def _made(path: Path) -> dict[str, Any] | None:
+    try:
+        found = load_arrays(path, (SETTINGS,))[SETTINGS]
+    except DataError:  # of an earlier version
+        return None
+    try:
+        return dict(json.loads(str(found)))
+    except (ValueError, TypeError) as error:
+        raise DataError(f"{path}: its settings cannot be read ({error}).") from error
 
 
 def _of_pickle(path: Path, content: Any) -> Landmarks:

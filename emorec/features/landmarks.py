@@ -7,10 +7,10 @@ float32 RGB in [0, 1] to vectors (n, E).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from PIL import Image
@@ -150,28 +150,82 @@ def speaker_landmarks(
     DataError
         When no frame shows the face.
     """
-    matched = embed is not None and reference is not None
+    seen = shown_faces(frames, detect, landmark, settings)
+    if embed is None or reference is None:
+        return main_landmarks([face for _, _, found in seen for face in found])
+    kept = []
+    for _, image, found in seen:
+        shown = [face.points for face in found]
+        near = _nearest(image, shown, embed, reference)
+        if near is not None and near[1] < settings.angle:
+            kept.append(shown[near[0]])
+    if not kept:
+        raise DataError("No frame shows the speaker's face.")
+    return np.stack(kept).astype(np.float32)
+
+
+class ShownFace(NamedTuple):
+    """A face in one frame.
+
+    Attributes
+    ----------
+    track : int
+        See `emorec.features.tracking.Face`.
+    area : float
+        Of its box, in pixels.
+    points : (68, 2) float
+        In pixels of the frame.
+    """
+
+    track: int
+    area: float
+    points: np.ndarray
+
+
+def shown_faces(
+    frames: Iterable[tuple[float, np.ndarray]],
+    detect: faces.Detector,
+    landmark: Landmarker,
+    settings: SpeakerSettings,
+) -> Iterator[tuple[float, np.ndarray, list[ShownFace]]]:
+    """Yield time, image and the faces with their landmarks of every frame.
+
+    For the parameters see `speaker_landmarks`.
+    """
+    every, least = settings.detect_every, settings.confidence
+    for time, image, found in tracking.follow(frames, detect, every, least):
+        shown = []
+        for face in found:
+            x1, y1, x2, y2 = face.box
+            # A box beyond the border holds no face to look at.
+            if faces.touches(image, face.box):
+                area = float((x2 - x1) * (y2 - y1))
+                points = landmark(image, face.box)
+                shown.append(ShownFace(face.track, area, points))
+        yield time, image, shown
+
+
+def main_landmarks(shown: Iterable[ShownFace]) -> np.ndarray:
+    """Return the points (T, 68, 2) float32 of the track that covers most.
+
+    Parameters
+    ----------
+    shown : iterable of ShownFace
+        Of all frames, in the order of time.
+
+    Raises
+    ------
+    DataError
+        When there is none.
+    """
     tracks: dict[int, list[np.ndarray]] = {}
     areas: dict[int, float] = {}
-    every, least = settings.detect_every, settings.confidence
-    for _, image, found in tracking.follow(frames, detect, every, least):
-        # A box beyond the border holds no face to look at.
-        found = [face for face in found if faces.touches(image, face.box)]
-        shown = [landmark(image, face.box) for face in found]
-        if matched:
-            near = _nearest(image, shown, embed, reference)
-            if near is not None and near[1] < settings.angle:
-                tracks.setdefault(0, []).append(shown[near[0]])
-            continue
-        for face, points in zip(found, shown, strict=True):
-            x1, y1, x2, y2 = face.box
-            tracks.setdefault(face.track, []).append(points)
-            areas[face.track] = areas.get(face.track, 0.0) + (x2 - x1) * (y2 - y1)
+    for face in shown:
+        tracks.setdefault(face.track, []).append(face.points)
+        areas[face.track] = areas.get(face.track, 0.0) + face.area
     if not tracks:
-        whose = "the speaker's face" if matched else "a face"
-        raise DataError(f"No frame shows {whose}.")
-    chosen = 0 if matched else max(areas, key=areas.__getitem__)
-    return np.stack(tracks[chosen]).astype(np.float32)
+        raise DataError("No frame shows a face.")
+    return np.stack(tracks[max(areas, key=areas.__getitem__)]).astype(np.float32)
 
 
 def _nearest(

@@ -191,7 +191,12 @@ def vocabulary(
     counts = Counter(word for text in texts for word in words_of(text))
     known = {word for word, count in counts.items() if count >= least}
     known |= set(vectors.words if vectors else ())
-    return Vocabulary({word: n for n, word in enumerate(sorted(known), _RESERVED)})
+    return vocabulary_of(sorted(known))
+
+
+def vocabulary_of(words: Iterable[str]) -> Vocabulary:
+    """Return the vocabulary of words in the order of their numbers."""
+    return Vocabulary({word: number for number, word in enumerate(words, _RESERVED)})
 
 
 def embedding_matrix(

@@ -35,6 +35,9 @@ from emorec.training.meld_branch import (
 from emorec.training.meld_vectors import Vectors
 from emorec.training.scaling import Scaling
 
+# In a spec's normalisation: the training's statistics, where each split had its own.
+OF_TRAINING = "training"
+
 
 def run(
     config: MeldAudioConfig,
@@ -135,9 +138,9 @@ def scaled(
         Scaled vectors, NaN where there are none, and the statistics for the spec.
     """
     result = np.full(vectors.values.shape, np.nan, np.float32)
+    scaling = Scaling.fit(vectors.values[rows], config.scaling)
     if not config.literal_scaling:
         there = vectors.there
-        scaling = Scaling.fit(vectors.values[rows], config.scaling)
         result[there] = scaling(vectors.values[there])
         return result, scaling.to_dict()
     for split in ("train", *SCORED):
@@ -146,7 +149,9 @@ def scaled(
         if len(own):
             values = vectors.values[own]
             result[own] = Scaling.fit(values, config.scaling)(values)
-    return result, {"kind": f"{config.scaling}, each split by its own"}
+    # A recording is no split, so prediction takes the training's.
+    training = {OF_TRAINING: scaling.to_dict()}
+    return result, {"kind": f"{config.scaling}, each split by its own", **training}
 
 
 def _train(

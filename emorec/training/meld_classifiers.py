@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
 from typing import Any
@@ -29,6 +29,27 @@ _STEPS = 80
 
 
 @dataclass(frozen=True)
+class Linear:
+    """A fitted logistic regression.
+
+    Attributes
+    ----------
+    weights, bias : (C, D), (C,) float64
+        Of C known classes; of two one row, which tells the second from the first.
+    """
+
+    weights: np.ndarray
+    bias: np.ndarray
+
+    def __call__(self, features: Any) -> np.ndarray:
+        """Return probabilities (n, C) float64 of features (n, D), sparse or not."""
+        logits = features @ self.weights.T + self.bias
+        if logits.shape[1] == 1:  # two classes
+            logits = np.concatenate([-logits / 2, logits / 2], axis=1)
+        return softmax(logits)
+
+
+@dataclass(frozen=True)
 class Choice:
     """A fitted classifier, chosen among others.
 
@@ -43,12 +64,15 @@ class Choice:
     scores : (N, K) float64
         Probabilities. Of utterances that taught, a logistic regression's are by the
         model that they taught, and those of other classifiers are 0: nobody needs them.
+    model : Linear or None
+        Of a logistic regression, the one that was chosen, of the classes that taught.
     """
 
     settings: dict[str, Any]
     f1: float
     tried: list[dict[str, Any]]
     scores: np.ndarray
+    model: Linear | None = None
 
 
 def weighted_f1(true: np.ndarray, scores: np.ndarray) -> float:
@@ -60,15 +84,14 @@ def weighted_f1(true: np.ndarray, scores: np.ndarray) -> float:
 
 def fit_logistic(
     features: Any, classes: np.ndarray, settings: Sequence[float]
-) -> list[tuple[float, Callable[[Any], np.ndarray]]]:
+) -> list[tuple[float, Linear]]:
     """Fit a logistic regression per strength C, each from where the last one ended.
 
     The number of steps is bounded, which is a mild penalty of its own.
 
     Returns
     -------
-    list of (C, function)
-        The function turns features (n, D) into probabilities of the known classes.
+    list of (C, Linear)
     """
     # The gradient is of the mean loss: by the usual tolerance a fit that starts where
     # the last one ended would be over before it began.
@@ -78,41 +101,31 @@ def fit_logistic(
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ConvergenceWarning)
             model.set_params(C=c).fit(features, classes)
-        fitted.append((c, _linear(model.coef_.copy(), model.intercept_.copy())))
+        fitted.append((c, Linear(model.coef_.copy(), model.intercept_.copy())))
     return fitted
 
 
-def _linear(weights: np.ndarray, bias: np.ndarray) -> Callable[[Any], np.ndarray]:
-    def probabilities(features: Any) -> np.ndarray:
-        logits = features @ weights.T + bias
-        if logits.shape[1] == 1:  # two classes
-            logits = np.concatenate([-logits / 2, logits / 2], axis=1)
-        return softmax(logits)
-
-    return probabilities
-
-
 def choose(
-    candidates: Sequence[tuple[dict[str, Any], np.ndarray]],
+    candidates: Sequence[tuple[dict[str, Any], np.ndarray, Linear | None]],
     classes: np.ndarray,
     dev: np.ndarray,
 ) -> Choice:
-    """Choose among (settings, scores (N, K)) by weighted F1 on dev; ties to the first.
+    """Choose among classifiers by weighted F1 on dev; ties to the first.
 
     Parameters
     ----------
     candidates : sequence
-        Each with scores of all utterances.
+        Each with settings, scores (N, K) of all utterances, and its model if linear.
     classes : (N,) int
     dev : (N,) bool
     """
     tried = [
         settings | {"f1": weighted_f1(classes[dev], scores[dev])}
-        for settings, scores in candidates
+        for settings, scores, _ in candidates
     ]
     best = int(np.argmax([row["f1"] for row in tried]))
-    settings, scores = candidates[best]
-    return Choice(settings, tried[best]["f1"], tried, scores)
+    settings, scores, model = candidates[best]
+    return Choice(settings, tried[best]["f1"], tried, scores, model)
 
 
 def adjust(
@@ -141,13 +154,18 @@ def adjust(
     float
         tau; 0 changes nothing.
     """
-    # A class that nothing taught stays where it is.
-    weights = np.where(prior > 0, prior, 1.0)
-    tried = [scores / weights**tau for tau in TEMPERATURES]
+    tried = [adjusted(scores, prior, tau) for tau in TEMPERATURES]
     f1 = [weighted_f1(classes[dev], shifted[dev]) for shifted in tried]
     best = int(np.argmax(f1))
-    sums = tried[best].sum(axis=1, keepdims=True)
-    return tried[best] / np.where(sums > 0, sums, 1), TEMPERATURES[best]
+    return tried[best], TEMPERATURES[best]
+
+
+def adjusted(scores: np.ndarray, prior: np.ndarray, tau: float) -> np.ndarray:
+    """Return probabilities (n, K) over the shares to the power of tau, the sum 1."""
+    # A class that nothing taught stays where it is.
+    shifted = scores / np.where(prior > 0, prior, 1.0) ** tau
+    sums = shifted.sum(axis=1, keepdims=True)
+    return shifted / np.where(sums > 0, sums, 1)
 
 
 def spread(scores: np.ndarray, known: np.ndarray, width: int) -> np.ndarray:
@@ -191,19 +209,25 @@ def classify_embeddings(
     known, targets = np.unique(classes[learnt], return_inverse=True)
     fitted = _FITS[classifier](features, learnt, targets, seed)
     candidates = [
-        (settings, spread(scores, known, width)) for settings, scores in fitted
+        (settings, spread(scores, known, width), *model)
+        for settings, scores, *model in fitted
     ]
     return choose(candidates, classes, dev)
 
 
 def standardised(features: np.ndarray, learnt: np.ndarray) -> np.ndarray:
     """Scale (N, D) to mean 0 and deviation 1 of the utterances that teach."""
-    return StandardScaler().fit(features[learnt]).transform(features)
+    return scaler(features, learnt).transform(features)
+
+
+def scaler(features: np.ndarray, learnt: np.ndarray) -> StandardScaler:
+    """Return what `standardised` scales by."""
+    return StandardScaler().fit(features[learnt])
 
 
 def _fit_logistic(features, learnt, targets, seed):
     fitted = fit_logistic(features[learnt], targets, EMBEDDING_C)
-    return [({"C": c}, ask(features)) for c, ask in fitted]
+    return [({"C": c}, ask(features), ask) for c, ask in fitted]
 
 
 def _fit_svm(features, learnt, targets, seed):
@@ -213,7 +237,7 @@ def _fit_svm(features, learnt, targets, seed):
         margins = model.decision_function(features[~learnt])
         if margins.ndim == 1:
             margins = np.stack([-margins, margins], axis=1)
-        yield {"C": c}, _for_others(softmax(margins), learnt)
+        yield {"C": c}, _for_others(softmax(margins), learnt), None
 
 
 def _fit_boosting(features, learnt, targets, seed):
@@ -228,7 +252,7 @@ def _fit_boosting(features, learnt, targets, seed):
     staged = model.staged_predict_proba(features[~learnt])
     for number, scores in enumerate(staged, 1):
         if number % 20 == 0:
-            yield {"rounds": number}, _for_others(scores, learnt)
+            yield {"rounds": number}, _for_others(scores, learnt), None
 
 
 def _fit_xgboost(features, learnt, targets, seed):
@@ -240,7 +264,7 @@ def _fit_xgboost(features, learnt, targets, seed):
     model.fit(features[learnt], targets)
     for number in range(20, _ROUNDS + 1, 20):
         scores = model.predict_proba(features[~learnt], iteration_range=(0, number))
-        yield {"rounds": number}, _for_others(scores, learnt)
+        yield {"rounds": number}, _for_others(scores, learnt), None
 
 
 def _for_others(scores, learnt):

@@ -36,7 +36,9 @@ from emorec.training.meld_branch import (
 )
 from emorec.training.meld_face_config import MeldFaceConfig
 
-_INPUTS = ("features", "mask")
+INPUTS = ("features", "mask")
+# In a spec's data: how the landmarks were made, None where that is not known.
+LANDMARKS = "landmarks"
 
 
 def shapes(points: np.ndarray, size: bool = True) -> np.ndarray:
@@ -156,7 +158,7 @@ def run(
     def train() -> Trained:
         there = np.array([not reason for reason in reasons], bool)
         need_splits(there, corpus, reasons)
-        return _train(config, corpus, sequences, folder, settings, say)
+        return _train(config, corpus, sequences, landmarks.made, folder, settings, say)
 
     constant = most_frequent(corpus)
     return run_once(folder, "meld_face", settings, failures, constant, train, say)
@@ -178,6 +180,7 @@ def _train(
     config: MeldFaceConfig,
     corpus: Meld,
     sequences: dict[int, np.ndarray],
+    made: dict[str, Any] | None,
     folder: RunFolder,
     settings: dict[str, Any],
     say: Say,
@@ -202,7 +205,7 @@ def _train(
         order = BatchOrder(
             store.lengths, config.batch_size, 0, config.seed, split == "train"
         )
-        pipelines[split] = Pipeline(store, order, _INPUTS)
+        pipelines[split] = Pipeline(store, order, INPUTS)
     counts = {split: len(part) for split, part in rows.items()}
     scale = "divided by centroid size" if config.size else "in pixels"
     spec = Spec(
@@ -211,7 +214,7 @@ def _train(
         max_steps=0,
         label_type="class",
         normalisation={"kind": f"relative to landmark 0, {scale}"},
-        data={"dataset": corpus.dataset, "backend": name, **counts},
+        data={"dataset": corpus.dataset, "backend": name, LANDMARKS: made, **counts},
     )
     use_cudnn, jit_compile = backend.compilation(config.jit)
     model = landmark_lstm(

@@ -132,7 +132,8 @@ def make_landmarks(
     clips = [load_arrays(files[row], (ARRAY,))[ARRAY] for row in there]
     rows = [(corpus.ids[row], failures[row]) for row in sorted(failures)]
     table = pd.DataFrame(rows, columns=["id", "reason"])
-    return Landmarks.of([corpus.ids[row] for row in there], clips), table, made
+    ids = [corpus.ids[row] for row in there]
+    return Landmarks.of(ids, clips, made=own), table, made
 
 
 def read_references(path: str | Path) -> dict[str, np.ndarray]:

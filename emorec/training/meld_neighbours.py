@@ -104,5 +104,7 @@ def classify_neighbours(
     """
     known = np.unique(classes[learnt])
     fitted = fit_logistic(features[learnt], classes[learnt], NEIGHBOUR_C)
-    candidates = [({"C": c}, spread(ask(features), known, width)) for c, ask in fitted]
+    candidates = [
+        ({"C": c}, spread(ask(features), known, width), ask) for c, ask in fitted
+    ]
     return choose(candidates, classes, dev)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -16,16 +17,21 @@ from emorec.artifacts.tables import write_table
 from emorec.corpora.meld import Meld
 from emorec.evaluation.cards import card_after
 from emorec.evaluation.utterances import write_results
-from emorec.features.dialogue_context import previous_texts, with_previous
+from emorec.features.dialogue_context import with_previous
 from emorec.features.sentence_embeddings import embeddings_of
 from emorec.files import fingerprint
 from emorec.training import meld_classifiers as classifiers
-from emorec.training import meld_neighbours, meld_tfidf
 from emorec.training.meld_config import TextConfig
 from emorec.training.meld_data import JUDGED, TextData
+from emorec.training.meld_stages import (
+    tell,
+    tfidf_scores,
+    unseen_scores,
+    with_neighbours,
+)
+from emorec.training.meld_stored import StoredText, write_stored
 
 Say = Callable[[str], None]
-_FLOOR = 1e-6
 # Values that name a file or a folder.
 _SOURCES = ("vectors", "embeddings", "preset")
 
@@ -124,13 +130,17 @@ def _answer(
         write_table(run.folder / f"text_report_{run.param_name}.csv", report)
     counts = ", ".join(f"{s} {int(data.split(s).sum()):,}" for s in JUDGED)
     say(f"Learning from {int(data.learnt.sum()):,} utterances of train; {counts}.")
-    scores, spec, found = _SYSTEMS[config.model](config, data, settings, run, say)
+    scores, spec, found, stored = _SYSTEMS[config.model](
+        config, data, settings, run, say
+    )
     if config.adjust:
         scores, tau = classifiers.adjust(
             scores, data.prior, corpus.classes, data.split("dev")
         )
         found["tau"] = tau
+        stored = replace(stored, tau=tau)
         say(f"Adjusted to the classes' shares with tau {tau:g}.")
+    write_stored(run, stored)
     scores = data.answers(scores)
     parts = []
     for split in JUDGED:
@@ -153,6 +163,26 @@ def _answer(
     return parts
 
 
+class System(NamedTuple):
+    """What came of a text system.
+
+    Attributes
+    ----------
+    scores : (N, K) float
+        Probabilities; of utterances without words anything.
+    spec : Spec
+    found : dict
+        What the record tells of it.
+    stored : StoredText
+        What answers about new words need, beside networks.
+    """
+
+    scores: np.ndarray
+    spec: Spec
+    found: dict[str, Any]
+    stored: StoredText
+
+
 def _spec(data: TextData, features: str, width: int) -> Spec:
     return Spec(
         schema=data.corpus.schema,
@@ -163,86 +193,21 @@ def _spec(data: TextData, features: str, width: int) -> Spec:
     )
 
 
-def _tell(choice: classifiers.Choice, what: str, say: Say) -> dict[str, Any]:
-    chosen = ", ".join(f"{key} {value:g}" for key, value in choice.settings.items())
-    say(f"{what}: weighted F1 on dev {choice.f1:.4f} with {chosen}.")
-    return {"chosen": choice.settings, "dev_f1": choice.f1, "tried": choice.tried}
-
-
-def tfidf_scores(
-    config: TextConfig, data: TextData, say: Say, unseen: bool
-) -> tuple[np.ndarray, dict[str, Any], int]:
-    """Return TF-IDF's probabilities (N, K), what was chosen, and its columns.
-
-    With `unseen`, training utterances have scores of models that their dialogues did
-    not teach.
-    """
-    corpus = data.corpus
-    before = None
-    if config.context:
-        before = previous_texts(
-            corpus.utterances, corpus.dialogues, corpus.numbers, config.context
-        )
-    width = len(corpus.schema)
-    blocks = meld_tfidf.tfidf_blocks(corpus.utterances, before, data.learnt)
-    choice = meld_tfidf.classify_tfidf(
-        blocks, corpus.classes, data.learnt, data.split("dev"), width
-    )
-    found = _tell(choice, "TF-IDF", say)
-    features = meld_tfidf.join(blocks, choice.settings["character_weight"])
-    scores = choice.scores
-    if unseen:
-        scores = _unseen(data, features, choice, config.seed)
-    return scores, found, features.shape[1]
-
-
-def _unseen(
-    data: TextData, features: Any, choice: classifiers.Choice, seed: int
-) -> np.ndarray:
-    """Return the scores with those of training dialogues out of fold."""
-    classes, width = data.corpus.classes, len(data.corpus.schema)
-
-    def fit(taught: np.ndarray) -> np.ndarray:
-        c = [choice.settings["C"]]
-        (_, ask), *_ = classifiers.fit_logistic(features[taught], classes[taught], c)
-        return classifiers.spread(ask(features), np.unique(classes[taught]), width)
-
-    fold = meld_neighbours.dialogue_folds(data.corpus.dialogues, data.learnt, seed)
-    return meld_neighbours.out_of_fold(choice.scores, fit, fold, data.learnt)
-
-
-def _with_neighbours(
-    config: TextConfig, data: TextData, scores: np.ndarray, found: dict, say: Say
-) -> np.ndarray:
-    """Return the second stage's probabilities; `scores` are out of fold."""
-    corpus = data.corpus
-    features = meld_neighbours.neighbour_features(
-        data.answers(scores),
-        corpus.dialogues,
-        corpus.numbers,
-        corpus.speakers,
-        config.neighbours,
-        config.causal,
-    )
-    choice = meld_neighbours.classify_neighbours(
-        features, corpus.classes, data.learnt, data.split("dev"), len(corpus.schema)
-    )
-    found["neighbours"] = _tell(choice, "with neighbours", say)
-    return choice.scores
-
-
 def _tfidf(
     config: TextConfig, data: TextData, settings: dict, run: RunFolder, say: Say
-) -> tuple[np.ndarray, Spec, dict]:
-    scores, found, width = tfidf_scores(config, data, say, bool(config.neighbours))
+) -> System:
+    scores, found, width, stored = tfidf_scores(
+        config, data, say, bool(config.neighbours)
+    )
     if config.neighbours:
-        scores = _with_neighbours(config, data, scores, found, say)
-    return scores, _spec(data, "TF-IDF", width), found
+        scores, second = with_neighbours(config, data, scores, found, say)
+        stored = replace(stored, neighbours=second)
+    return System(scores, _spec(data, "TF-IDF", width), found, stored)
 
 
 def _embeddings(
     config: TextConfig, data: TextData, settings: dict, run: RunFolder, say: Say
-) -> tuple[np.ndarray, Spec, dict]:
+) -> System:
     corpus = data.corpus
     rows = np.flatnonzero(data.worded)
     vectors = embeddings_of(
@@ -266,27 +231,36 @@ def _embeddings(
         config.classifier,
         config.seed,
     )
-    found = _tell(choice, config.classifier, say)
-    scores = choice.scores
+    found = tell(choice, config.classifier, say)
+    scores, scaler = choice.scores, classifiers.scaler(features, data.learnt)
+    stored = replace(
+        StoredText.of(data),
+        mean=scaler.mean_,
+        scale=scaler.scale_,
+        embeddings=choice.model,
+    )
     if config.neighbours:
-        scaled = classifiers.standardised(features, data.learnt)
-        unseen = _unseen(data, scaled, choice, config.seed)
-        scores = _with_neighbours(config, data, unseen, found, say)
-    return scores, _spec(data, "sentence embeddings", features.shape[1]), found
+        unseen = unseen_scores(data, scaler.transform(features), choice, config.seed)
+        scores, second = with_neighbours(config, data, unseen, found, say)
+        stored = replace(stored, neighbours=second)
+    spec = _spec(data, "sentence embeddings", features.shape[1])
+    return System(scores, spec, found, stored)
 
 
 def _network(
     config: TextConfig, data: TextData, settings: dict, run: RunFolder, say: Say
-) -> tuple[np.ndarray, Spec, dict]:
+) -> System:
     found: dict[str, Any] = {}
+    stored = StoredText.of(data)
     if config.model == "glove":
-        from emorec.training.meld_words import words_task
+        from emorec.training.meld_words import log_scores, words_task
 
         extra = None
         if config.tfidf_scores:
-            scores, found, _ = tfidf_scores(config, data, say, unseen=True)
-            extra = np.log(np.maximum(data.answers(scores), _FLOOR))
-        task = words_task(config, data, extra)
+            scores, found, _, stored = tfidf_scores(config, data, say, unseen=True)
+            extra = log_scores(data.answers(scores))
+        task, words = words_task(config, data, extra)
+        stored = replace(stored, words=words)
     else:
         from emorec.training.meld_roberta import roberta_task
 
@@ -299,7 +273,8 @@ def _network(
     scores = np.zeros((len(data.corpus), len(data.corpus.schema)))
     for row, values in answers.items():
         scores[row] = values
-    return scores, task.spec, {**found, "trainings": trainings}
+    found = {**found, "trainings": trainings}
+    return System(scores, task.spec, found, stored)
 
 
 _SYSTEMS = {

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import NamedTuple
 
 import numpy as np
 from scipy import sparse
 from sklearn.feature_extraction.text import TfidfVectorizer
 
+from emorec.features.tfidf import CHARACTERS, PAIRS, RUNS, WORDS, Tfidf
 from emorec.features.word_vectors import plain, words_of
 from emorec.progress import track
 from emorec.training.meld_classifiers import Choice, choose, fit_logistic, spread
@@ -16,11 +17,38 @@ from emorec.training.meld_classifiers import Choice, choose, fit_logistic, sprea
 TFIDF_C = (1.0, 3.0, 10.0)
 CHARACTER_WEIGHTS = (0.5, 1.0)
 _CONTEXT_WEIGHT = 0.5
+_OPTIONS = {
+    # Our own words: scikit-learn's drop the marks, which say much of emotions.
+    WORDS: {
+        "tokenizer": words_of,
+        "token_pattern": None,
+        "lowercase": False,
+        "ngram_range": (1, PAIRS),
+        "min_df": 2,
+    },
+    CHARACTERS: {"analyzer": "char_wb", "ngram_range": RUNS, "min_df": 3},
+}
+
+
+class TfidfBlocks(NamedTuple):
+    """TF-IDF features of N utterances, and what they were counted by.
+
+    Attributes
+    ----------
+    matrices : list of (N, D) csr_matrix
+        Words and pairs of words, with those of the context behind them; runs of 2 to 5
+        characters within words.
+    counted : dict
+        ``words``, ``characters`` and, with a context, ``before`` -> `Tfidf`.
+    """
+
+    matrices: list[sparse.csr_matrix]
+    counted: dict[str, Tfidf]
 
 
 def tfidf_blocks(
     texts: Sequence[str], before: Sequence[str] | None, learnt: np.ndarray
-) -> list[sparse.csr_matrix]:
+) -> TfidfBlocks:
     """Return TF-IDF features of words and of characters, counted on train alone.
 
     Parameters
@@ -34,33 +62,34 @@ def tfidf_blocks(
 
     Returns
     -------
-    list of (N, D) csr_matrix
-        Words and pairs of words; runs of 2 to 5 characters within words. Sublinear
-        frequencies, what stands in one utterance alone left out.
+    TfidfBlocks
+        Sublinear frequencies, what stands in one utterance alone left out.
     """
+    counted = {}
 
-    def block(texts: Sequence[str], **options: Any) -> sparse.csr_matrix:
-        counted = TfidfVectorizer(sublinear_tf=True, **options)
+    def block(name: str, texts: Sequence[str], unit: str) -> sparse.csr_matrix:
+        made = TfidfVectorizer(sublinear_tf=True, **_OPTIONS[unit])
         try:
-            counted.fit([texts[row] for row in np.flatnonzero(learnt)])
+            made.fit([texts[row] for row in np.flatnonzero(learnt)])
         except ValueError:  # nothing stands twice
+            counted[name] = Tfidf(unit, (), np.zeros(0))
             return sparse.csr_matrix((len(texts), 1))
-        return counted.transform(texts)
+        terms = tuple(made.get_feature_names_out().tolist())
+        counted[name] = Tfidf(unit, terms, made.idf_)
+        return made.transform(texts)
 
-    # Our own words: scikit-learn's drop the marks, which say much of emotions.
     texts = [plain(text) for text in texts]
-    words = {
-        "tokenizer": words_of,
-        "token_pattern": None,
-        "lowercase": False,
-        "ngram_range": (1, 2),
-        "min_df": 2,
-    }
-    characters = {"analyzer": "char_wb", "ngram_range": (2, 5), "min_df": 3}
-    blocks = [block(texts, **words), block(texts, **characters)]
+    parts = [block("words", texts, WORDS), block("characters", texts, CHARACTERS)]
     if before is not None:
-        blocks[0] = sparse.hstack([blocks[0], _CONTEXT_WEIGHT * block(before, **words)])
-    return [part.tocsr() for part in blocks]
+        parts[0] = with_context(parts[0], block("before", before, WORDS))
+    return TfidfBlocks([part.tocsr() for part in parts], counted)
+
+
+def with_context(
+    words: sparse.csr_matrix, before: sparse.csr_matrix
+) -> sparse.csr_matrix:
+    """Join an utterance's words with those before it, half as heavy."""
+    return sparse.hstack([words, _CONTEXT_WEIGHT * before])
 
 
 def join(blocks: Sequence[sparse.csr_matrix], weight: float) -> sparse.csr_matrix:
@@ -81,7 +110,7 @@ def classify_tfidf(
     Parameters
     ----------
     blocks : list of (N, D) csr_matrix
-        Of `tfidf_blocks`.
+        The matrices of `tfidf_blocks`.
     classes : (N,) int
     learnt, dev : (N,) bool
         Which utterances teach, and which decide.
@@ -93,5 +122,6 @@ def classify_tfidf(
         features = join(blocks, weight)
         for c, ask in fit_logistic(features[learnt], classes[learnt], TFIDF_C):
             scores = spread(ask(features), np.unique(classes[learnt]), width)
-            candidates.append(({"C": c, "character_weight": weight}, scores))
+            settings = {"C": c, "character_weight": weight}
+            candidates.append((settings, scores, ask))
     return choose(candidates, classes, dev)

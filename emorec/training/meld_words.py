@@ -11,7 +11,6 @@ from emorec.batches.ragged import RaggedStore
 from emorec.features.dialogue_context import runs, speaker_flags
 from emorec.features.word_vectors import (
     Vocabulary,
-    WordVectors,
     embedding_matrix,
     read_word_vectors,
     vocabulary,
@@ -28,9 +27,12 @@ if TYPE_CHECKING:
 
 # Of vectors that are all learnt.
 _WIDTH = 100
+_FLOOR = 1e-6
 
 
-def words_task(config: TextConfig, data: TextData, scores: np.ndarray | None) -> Task:
+def words_task(
+    config: TextConfig, data: TextData, scores: np.ndarray | None
+) -> tuple[Task, tuple[str, ...]]:
     """Prepare the network over words and its dialogues.
 
     Parameters
@@ -40,6 +42,11 @@ def words_task(config: TextConfig, data: TextData, scores: np.ndarray | None) ->
     data : TextData
     scores : (N, K) float or None
         Another model's log probabilities, which become features of an utterance.
+
+    Returns
+    -------
+    Task, tuple of str
+        And the words that it knows, in the order of their numbers.
     """
     corpus = data.corpus
     vectors = None
@@ -48,9 +55,7 @@ def words_task(config: TextConfig, data: TextData, scores: np.ndarray | None) ->
         vectors = read_word_vectors(config.vectors, wanted)
     taught = [corpus.utterances[row] for row in np.flatnonzero(data.learnt)]
     words = vocabulary(taught, vectors)
-    extras = speaker_flags(corpus.dialogues, corpus.numbers, corpus.speakers)
-    if scores is not None:
-        extras = np.concatenate([extras, scores], axis=1)
+    extras = extra_features(corpus.dialogues, corpus.numbers, corpus.speakers, scores)
     backend.choose_backend()
     from emorec.training.meld_keras import Task
 
@@ -63,17 +68,38 @@ def words_task(config: TextConfig, data: TextData, scores: np.ndarray | None) ->
     }
     source = "none" if vectors is None else f"GloVe, {len(vectors.words)} words"
     width = _WIDTH if vectors is None else vectors.vectors.shape[1]
-    return Task(
-        lambda seed, begin: _build(config, words, vectors, width, extras, data, seed),
-        sequences,
-        Spec(
-            schema=corpus.schema,
-            modalities=(Modality("text", f"words ({source})", width),),
-            max_steps=0,
-            label_type="single",
-            data={"dataset": corpus.dataset, "vocabulary": len(words)},
-        ),
+    labels = len(corpus.schema)
+
+    def build(seed: int, begin: bool) -> keras.Model:
+        model = words_network(config, len(words), extras.shape[1], labels, width)
+        matrix = embedding_matrix(words, vectors, width, seed)
+        model.get_layer("words").set_weights([matrix])
+        return model
+
+    spec = Spec(
+        schema=corpus.schema,
+        modalities=(Modality("text", f"words ({source})", width),),
+        max_steps=0,
+        label_type="single",
+        data={"dataset": corpus.dataset, "vocabulary": len(words)},
     )
+    return Task(build, sequences, spec), tuple(words.numbers)
+
+
+def log_scores(scores: np.ndarray) -> np.ndarray:
+    """Return the features that another model's probabilities become."""
+    return np.log(np.maximum(scores, _FLOOR))
+
+
+def extra_features(
+    dialogues: np.ndarray,
+    numbers: np.ndarray,
+    speakers: np.ndarray,
+    scores: np.ndarray | None,
+) -> np.ndarray:
+    """Return features (n, E) of utterances beside words; `scores` of `log_scores`."""
+    flags = speaker_flags(dialogues, numbers, speakers)
+    return flags if scores is None else np.concatenate([flags, scores], axis=1)
 
 
 def dialogue_sequences(
@@ -127,23 +153,30 @@ def dialogue_sequences(
     return Sequences(store, inside[np.concatenate(dialogues)])
 
 
-def _build(
-    config: TextConfig,
-    words: Vocabulary,
-    vectors: WordVectors | None,
-    width: int,
-    extras: np.ndarray,
-    data: TextData,
-    seed: int,
+def words_network(
+    config: TextConfig, words: int, extras: int, labels: int, width: int
 ) -> keras.Model:
+    """Build the network of a configuration.
+
+    Parameters
+    ----------
+    config : TextConfig
+    words : int
+        Rows of the embedding.
+    extras : int
+        Features of an utterance beside its words.
+    labels : int
+    width : int
+        Of a word's vector.
+    """
     from emorec.models.dialogue_lstm import dialogue_lstm
 
     use_cudnn, _ = backend.compilation(config.jit)
-    model = dialogue_lstm(
-        len(words),
+    return dialogue_lstm(
+        words,
         config.max_words,
-        extras.shape[1],
-        len(data.corpus.schema),
+        extras,
+        labels,
         width,
         config.encoder,
         config.dialogue,
@@ -155,6 +188,3 @@ def _build(
         use_cudnn,
         config.jit != "off",
     )
-    matrix = embedding_matrix(words, vectors, width, seed)
-    model.get_layer("words").set_weights([matrix])
-    return model

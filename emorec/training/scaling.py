@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -59,6 +60,26 @@ class Scaling:
             return cls(kind, np.zeros(values.shape[1]), np.ones(values.shape[1]))
         constant = high - low <= _CONSTANT * np.maximum(np.abs(low), np.abs(high))
         return cls(kind, np.where(constant, low, shift), np.where(constant, 1.0, width))
+
+    @classmethod
+    def from_dict(cls, content: Mapping[str, Any]) -> Scaling:
+        """Return the scaling that `to_dict` told.
+
+        Raises
+        ------
+        SpecError
+            When it told none.
+        """
+        try:
+            shift, width = (
+                np.array(content[name], np.float64) for name in ("shift", "width")
+            )
+        except (KeyError, TypeError, ValueError) as error:
+            raise SpecError(
+                f"Scaling: expected kind, shift and width of each column, but {error} "
+                f"of {sorted(content)}."
+            ) from error
+        return cls(str(content.get("kind")), shift, width)
 
     def __call__(self, values: np.ndarray) -> np.ndarray:
         """Return rows (m, D) on the scale, float32; other rows may leave 0 to 1."""
