@@ -169,13 +169,16 @@ def test_other_metrics_and_data_are_not_ranked_together(tmp_path, compared):
     content = json.loads(record.read_text())
     content["settings"]["data"] = {"name": "other files"}
     record.write_text(json.dumps(content))
+    neutral = json.loads((tmp_path / "a" / "run_one.json").read_text())
+    neutral["spec"]["schema"]["name"] = "mosei_neutral"
+    (tmp_path / "a" / "run_neutral.json").write_text(json.dumps(neutral))
     report_runs.meld(tmp_path / "b")
     report_runs.mosi(tmp_path / "c")
     text = compared(tmp_path / "a", tmp_path / "b", tmp_path / "c")
     page = sound(text)
-    assert "4 groups." in text and "These are runs on different data" in text
+    assert "5 groups." in text and "These are runs on different data" in text
     ranked = [rows for name, rows in page.tables.items() if name.startswith("Group")]
-    assert [rows[1][1] for rows in ranked] == ["1", "1", "1", "not ranked"]
+    assert [rows[1][1] for rows in ranked] == ["1", "1", "1", "1", "not ranked"]
     assert "nothing tells its validation score" in text
     # Of the same labels, but the second's true scores are of other segments.
     scores = replace(

@@ -220,8 +220,8 @@ def history(run: FoundRun) -> dict[str, pd.DataFrame]:
     found = {}
     for path in sorted(run.run.folder.glob("history_*.csv")):
         name = path.stem.removeprefix("history_")
-        part = re.fullmatch(re.escape(run.name) + r"(_seed_\d+)?", name)
-        if part:
+        record = {} if name == run.name else RunFolder(run.run.folder, name).record()
+        if name == run.name or (record or {}).get("part_of") == run.name:
             try:
                 found[name] = pd.read_csv(path)
             except ValueError:

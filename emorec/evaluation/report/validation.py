@@ -76,6 +76,10 @@ def identity(run: FoundRun) -> str:
         return str(dataset)
     if isinstance(data, dict):
         kept = {key: value for key, value in data.items() if key != "bytes"}
+        # They decide which segments validation has.
+        for key in ("with_custom_split", "missing"):
+            if key in settings:
+                kept[key] = settings[key]
         return f"{dataset}, {digest(kept)}" if kept else str(dataset)
     return f"{dataset}, {data}" if data else str(dataset)
 
@@ -96,8 +100,8 @@ def validation(run: FoundRun, read: runs.Read) -> Validation:
     training = run.record.get("training") or {}
     settings = run.record.get("settings", {})
     if run.system == "mosei":
-        learnt = runs.spec_of(run).label_type
-        kind = f"loss ({settings.get('loss_function', 'unknown')}, learnt: {learnt})"
+        spec, loss = run.spec, settings.get("loss_function", "unknown")
+        kind = f"loss ({loss}, learnt: {spec.label_type}, labels: {spec.schema.name})"
         return _told(f"validation {kind}", training, "val_loss", True)
     if run.system == "faces":
         kind = f"validation accuracy (label mode {runs.face_mode(run)})"
