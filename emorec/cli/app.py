@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from emorec import __version__
-from emorec.cli import faces, fuse, meld, mosei, mosi, predict, ravdess, voices
+from emorec.cli import demo, faces, fuse, meld, mosei, mosi, predict, ravdess, voices
 from emorec.cli.console import Parser, guarded
 
 
@@ -31,6 +31,9 @@ def main(arguments: list[str] | None = None) -> int:
     )
     predict.add_command(
         groups.add_parser("predict", help="emotions in one's own recordings")
+    )
+    demo.add_command(
+        groups.add_parser("demo", help="the same in a page, on this computer")
     )
     parsed = parser.parse_args(arguments)
     return guarded(lambda: parsed.run(parsed))
