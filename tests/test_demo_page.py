@@ -23,7 +23,10 @@ from tests.browser import browser  # noqa: F401
 from tests.demo_clips import Loud, film
 from tests.small_runs import small_voices
 
-_PATIENCE = 60
+# gradio's threads use what its packages deprecate.
+pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
+
+_PATIENCE = 30
 
 
 @pytest.fixture(scope="module")
@@ -61,7 +64,9 @@ def page(tmp_path_factory):
 @pytest.fixture
 def opened(page, browser):  # noqa: F811
     browser.open(page.address)
-    wait(lambda: browser.ask("return !!document.querySelector('#clip input')"))
+    parts = "['#clip input', '#judge', 'input[type=checkbox]', '#result']"
+    ready = f"return {parts}.every(part => document.querySelector(part))"
+    wait(lambda: browser.ask(ready))
     return browser
 
 
@@ -175,7 +180,7 @@ def test_a_file_that_is_too_large_is_not_even_taken(page, opened, tmp_path):
     where = opened.driver.find_element("css selector", "#clip input")
     where.send_keys(str(large))
     body = "return document.body.innerText"
-    wait(lambda: "exceeds" in opened.ask(body))
+    wait(lambda: "exceed the maximum" in opened.ask(body))
     assert "large.wav" not in left_over(page)
 
 
