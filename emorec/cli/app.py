@@ -5,6 +5,7 @@ from __future__ import annotations
 from emorec import __version__
 from emorec.cli import (
     card,
+    demo,
     export,
     faces,
     fuse,
@@ -27,6 +28,7 @@ _COMMANDS = (
     ("meld", meld.add_commands, "MELD: words, voice and face"),
     ("fuse", fuse.add_commands, "late fusion of any models' predictions"),
     ("predict", predict.add_command, "emotions in one's own recordings"),
+    ("demo", demo.add_command, "a page on this computer to try models on clips"),
     ("report", report.add_commands, "runs as HTML pages"),
     ("card", card.add_command, "what a trained model is, as text"),
     ("export", export.add_command, "a trained network for other programs"),
