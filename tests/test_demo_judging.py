@@ -26,7 +26,7 @@ from emorec.prediction.outputs import read_table
 from emorec.prediction.recordings import Recording
 from emorec.prediction.run import PredictSettings
 from emorec.prediction.series import Series, series_of
-from tests.demo_clips import Loud, film
+from tests.demo_clips import Loud, Wordy, film
 
 EMOTIONS = tuple(FERPLUS.labels)
 
@@ -37,8 +37,8 @@ def clip(tmp_path_factory):
 
 
 def judge(folder, media=None, words="", transcript=None, overlay=False, **limits):
-    told = []
-    judging = Judge([Loud(), Loud("turned", True)], PredictSettings(), Limits(**limits))
+    told, models = [], [Loud(), Loud("turned", True), Wordy()]
+    judging = Judge(models, PredictSettings(), Limits(**limits))
     found = judging.judge(
         folder, media, words, transcript, overlay, lambda *step: told.append(step)
     )
@@ -117,6 +117,14 @@ def test_results_escape_what_people_named(clip, tmp_path):
     assert "<i>" not in failure("<i>")
 
 
+def test_words_alone_are_enough_for_a_model_that_reads(tmp_path):
+    (tmp_path / "given").mkdir()
+    found = judge(tmp_path, words="What a lovely day. I like it.")
+    rows = model_rows(series_of(found.table, found.recording.duration))
+    assert rows[2].used == "words 100%" and rows[2].verdict.startswith("happy 1.00")
+    assert found.recording.id == "words" and found.figure.is_file()
+
+
 def series(model="m", means=(), steps=1, kind="probability", used=(1.0, 0, 0)):
     values = np.tile(np.array(means, float), (steps, 1))
     return Series(
@@ -172,8 +180,9 @@ def test_agreement_is_one_with_oneself_and_zero_with_the_contrary():
 def test_rows_tell_what_was_used_and_missing(clip, tmp_path):
     found = judge(tmp_path, clip)
     rows = model_rows(series_of(found.table, found.recording.duration))
-    assert [row.model for row in rows] == ["loud", "turned"]
-    assert all(row.used == "voice 100%" for row in rows)
+    assert [row.model for row in rows] == ["loud", "turned", "wordy"]
+    assert [row.used for row in rows] == ["voice 100%", "voice 100%", "nothing"]
+    assert rows[2].reason == "no words" and rows[2].verdict == "nothing to judge"
     assert rows[0].means["anger"] > rows[1].means["anger"]
 
 
@@ -277,7 +286,6 @@ def test_only_this_computer_is_local(host, local):
 
 def test_a_port_that_is_taken_is_a_message(command):
     with open_socket("127.0.0.1", 0) as taken:
-        taken.listen()
         port = taken.getsockname()[1]
         result = command(main, "demo", "--models", "nowhere", "--port", port)
     assert result.code == 1

@@ -1,11 +1,16 @@
 """The page of ``emorec demo`` in a real browser; it asks no other computer."""
 
+import gc
+import os
+import signal
 import subprocess
 import sys
 import threading
 import time
 import urllib.error
 import urllib.request
+import warnings
+from contextlib import contextmanager
 from types import SimpleNamespace
 
 import pytest
@@ -20,7 +25,7 @@ from emorec.prediction.demo.workplace import workplace
 from emorec.prediction.run import PredictSettings
 from emorec.prediction.spans import Spans
 from tests.browser import browser  # noqa: F401
-from tests.demo_clips import Loud, film
+from tests.demo_clips import Loud, Wordy, film
 from tests.small_runs import small_voices
 
 # gradio's threads use what its packages deprecate.
@@ -29,26 +34,30 @@ pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
 _PATIENCE = 30
 
 
+@contextmanager
+def unwarned():
+    """Gradio leaves sockets to the collector, and its packages warn."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
+        gc.collect()
+
+
 @pytest.fixture(scope="module")
 def page(tmp_path_factory):
     """The page, served by a thread: its address, and the folder of its files."""
-    # Imported where nothing warns: what its packages do is not ours.
-    import warnings
-
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
+    with unwarned():
         pytest.importorskip("gradio", reason="needs the extra demo")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("tempfile.tempdir", str(tmp_path_factory.mktemp("tmp")))
         patch.setenv("GRADIO_TEMP_DIR", "")
         patch.setenv("GRADIO_ANALYTICS_ENABLED", "")
         patch.setenv("HF_HUB_DISABLE_TELEMETRY", "")
-        models = [Loud(), Loud("turned", turned=True)]
+        models = [Loud(), Loud("turned", turned=True), Wordy()]
         settings = PredictSettings(Spans("auto", 2.0, 1.0))
         judge = Judge(models, settings, Limits(max_mb=1, max_seconds=8))
         with open_socket("127.0.0.1", 0) as listening, workplace() as place:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")
+            with unwarned():
                 server = page_server(judge, place, local=True)
             thread = threading.Thread(target=server.run, args=([listening],))
             thread.start()
@@ -88,7 +97,8 @@ def drop(opened, path, where="#clip"):
 
 
 def said(opened, where):
-    return opened.ask("return document.querySelector(arguments[0]).innerText", where)
+    shown = opened.ask("return document.querySelector(arguments[0])?.innerText", where)
+    return (shown or "").replace("\n", "")  # names and suffixes are apart
 
 
 def press(opened):
@@ -105,7 +115,7 @@ def test_a_clip_is_dropped_judged_and_gone(page, opened, tmp_path):
     press(opened)
     wait(lambda: "Over time" in text(opened))
     shown = text(opened)
-    for words in ("disagree", "loud", "turned", "voice 100%", "Means over the clip"):
+    for words in ("disagree", "turned", "voice 100%", "no words", "Means over the"):
         assert words in shown
     width = "return document.querySelector('#result img').naturalWidth"
     wait(lambda: opened.ask(width) > 800)
@@ -167,6 +177,25 @@ def test_what_cannot_be_judged_is_said_in_the_page(
     assert words in text(opened) and "Traceback" not in text(opened)
     assert str(page.place.root) not in text(opened)
     assert name not in left_over(page)
+
+
+def test_words_are_typed_or_dropped(page, opened, tmp_path):
+    clip = film(tmp_path / "spoken.mp4")
+    script = tmp_path / "lines.srt"
+    cue = "{0}\n00:00:0{0},000 --> 00:00:0{1},000\nWhat a day\n\n"
+    script.write_text(cue.format(0, 1) + cue.format(1, 2))
+    opened.driver.find_element("xpath", "//button[contains(., 'Words')]").click()
+    wait(lambda: opened.ask("return !!document.querySelector('#transcript input')"))
+    drop(opened, clip)
+    drop(opened, script, "#transcript")
+    press(opened)
+    wait(lambda: "words 67%" in text(opened))
+    assert "lines.srt" not in left_over(page)
+    box = opened.driver.find_element("css selector", "textarea")
+    box.send_keys("I am so glad")
+    press(opened)
+    wait(lambda: "words 100%" in text(opened))
+    assert "words.txt" not in left_over(page)
 
 
 def test_nothing_is_a_message_too(opened):
@@ -233,17 +262,20 @@ def test_the_command_serves_until_it_is_ended(page, tmp_path):
     temporary = tmp_path / "tmp"
     temporary.mkdir()
     command = ["demo", "--models", tmp_path / "models", "--port", 0]
-    with subprocess.Popen(
+    process = subprocess.Popen(
         [sys.executable, "-m", "emorec", *map(str, command)],
         stdout=subprocess.PIPE,
-        env={**__import__("os").environ, "TMPDIR": str(temporary)},
+        env=os.environ | {"TMPDIR": str(temporary)},
         text=True,
-    ) as process:
-        line = process.stdout.readline()
-        assert "http://127.0.0.1:" in line
-        address = line.split(" at ")[1].split()[0]
-        wait(lambda: ask(address)[0] == 200)
-        assert list(temporary.iterdir())
-        process.terminate()
-        process.wait(30)
+    )
+    with process:
+        try:
+            address = process.stdout.readline().split(" at ")[1].split()[0]
+            assert address.startswith("http://127.0.0.1:")
+            assert ask(address)[0] == 200
+            assert list(temporary.iterdir())
+            process.terminate()
+            assert process.wait(30) == 128 + signal.SIGTERM
+        finally:
+            process.kill()
     assert not list(temporary.iterdir())

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 
 from emorec.cli.console import OK, say
-from emorec.cli.predict import add_model_options, models_of, settings_of
+from emorec.cli.predict import add_model_options, fusion_of, models_of, settings_of
 
 _LOOPBACK = "127.0.0.1"
 
@@ -47,6 +47,7 @@ def demo(arguments: argparse.Namespace) -> int:
     listening = open_socket(arguments.host, arguments.port)
     with listening:
         predictors, _ = models_of(arguments)
+        fusion = fusion_of(arguments, predictors)
         if not is_local(arguments.host):
             say(
                 f"Warning: --host {arguments.host}: every computer that reaches this "
@@ -55,7 +56,8 @@ def demo(arguments: argparse.Namespace) -> int:
                 f"{_LOOPBACK} or by https."
             )
         try:
-            serve(Judge(predictors, settings, limits), listening, arguments.host, say)
+            judge = Judge(predictors, settings, limits, fusion)
+            serve(judge, listening, arguments.host, say)
         except KeyboardInterrupt:
             say("Ended; the temporary files are removed.")
     return OK

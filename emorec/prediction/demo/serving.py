@@ -64,6 +64,8 @@ def open_socket(host: str, port: int) -> socket.socket:
     try:
         found.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         found.bind((host, port))
+        # Who comes before the models are loaded waits.
+        found.listen()
     except (OSError, OverflowError) as error:
         found.close()
         why = getattr(error, "strerror", None) or error
