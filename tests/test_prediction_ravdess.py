@@ -10,11 +10,12 @@ from scipy.special import softmax
 from emorec.artifacts.found_runs import find_runs
 from emorec.artifacts.runs import RunFolder
 from emorec.artifacts.spec import Modality, Spec
+from emorec.cli.app import main
 from emorec.corpora.ravdess import read_ravdess
 from emorec.errors import DataError, SpecError
 from emorec.features.av_clips import AvSettings, wanted_frames
 from emorec.features.video import read_frames
-from emorec.files import write_json
+from emorec.files import read_json, write_json
 from emorec.labels import RAVDESS
 from emorec.prediction.av_frames import frames_of
 from emorec.prediction.ravdess import RavdessPredictor
@@ -247,6 +248,16 @@ def test_what_is_missing_has_its_reason(corpus, prepared, tmp_path):
     )
     (one,) = predictor.given(*whole(silent))
     assert one.reason.endswith("; silence")
+
+
+def test_the_command_tells_with_what_settings_a_network_was_asked(corpus, tmp_path):
+    small_ravdess(tmp_path)
+    path = next(corpus.rglob("*.mkv"))
+    output = tmp_path / "out"
+    words = ["predict", path, "--models", tmp_path, "--output", output, "--no_figure"]
+    assert main([str(word) for word in words]) == 0
+    told = read_json(output / f"{path.stem}.json")["models"]["audio_seed_1"]
+    assert told["takes"] == ["voice"] and "not told by the run" in told["preparation"]
 
 
 def test_a_network_of_the_sound_alone_asks_for_no_video(corpus, tmp_path):

@@ -238,6 +238,8 @@ def _facts(
         predictor.name: {
             "takes": list(predictor.takes),
             "schema": predictor.schema.to_dict(),
+            # What a reader of the scores must know of some models' front ends.
+            **getattr(predictor, "facts", {}),
         }
         for predictor in predictors
     }
