@@ -98,6 +98,7 @@ def test_a_finished_run_is_evaluated_and_not_repeated(here, command):
     pd.testing.assert_frame_equal(pd.read_csv("models/voices/auc.csv"), before[1])
 
 
+@pytest.mark.slow
 def test_no_label_of_the_speech_is_read(tmp_path, monkeypatch, command):
     """Whether the hidden emotions are there or gone, the weights are the same."""
     monkeypatch.chdir(tmp_path)

@@ -400,7 +400,7 @@ def test_a_dry_run_asks_and_writes_nothing(server, tmp_path, capsys):
     arguments = ["mosei", "download", str(tmp_path / "new"), "--url", server.url]
     assert main([*arguments, "--dry_run", "-f", "both"]) == 0
     out = capsys.readouterr().out
-    assert all(f"/{name}: to fetch" in out for name in FILES.values())
+    assert all(f"/{name}: to fetch" in out for name in FILES.values() if "CMU_" in name)
     assert server.requests == [] and not (tmp_path / "new").exists()
 
 

@@ -260,6 +260,7 @@ def test_the_kept_weights_are_those_that_were_validated(tmp_path):
     the_kept_weights_are_those_that_were_validated(tmp_path)
 
 
+@pytest.mark.slow
 def test_the_kept_weights_are_those_that_were_validated_on_jax(tmp_path):
     run_on_jax(
         "tests.test_face_training",

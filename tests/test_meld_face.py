@@ -532,6 +532,7 @@ def both_branches_train(folder):
     run(config, corpus, faces_of(corpus), RunFolder(folder, "face"), print)
 
 
+@pytest.mark.slow
 def test_both_branches_train_on_jax(tmp_path):
     run_on_jax("tests.test_meld_face", "both_branches_train", str(tmp_path))
     for model, least in (("audio", 0.9), ("face", 0.0)):

@@ -227,5 +227,6 @@ def learns_on_jax(folder, output):
     assert model.loc["dev", "weighted_f1"] > 0.6, model
 
 
+@pytest.mark.slow
 def test_the_network_learns_on_jax_without_tensorflow(folder, tmp_path):
     run_on_jax("tests.test_meld_networks", "learns_on_jax", folder, tmp_path)

@@ -121,6 +121,7 @@ def eagerly():
         tf.config.run_functions_eagerly(False)
 
 
+@pytest.mark.slow
 def test_networks_over_words_say_what_training_said(corpus, tmp_path, eagerly):
     given = {
         "dialogue": "dialogue",
@@ -150,6 +151,7 @@ def test_networks_over_words_say_what_training_said(corpus, tmp_path, eagerly):
         MeldTextPredictor.load(found)
 
 
+@pytest.mark.slow
 def test_a_roberta_says_what_training_said(corpus, preset, tmp_path, eagerly):
     given = {
         "preset": str(preset),

@@ -153,6 +153,7 @@ def test_coarse_levels_are_learnt_from_the_last_frames_of_one_modality(
     assert frames / words == pytest.approx(30 / 2.6, rel=0.15)
 
 
+@pytest.mark.slow
 def test_xla_computes_what_tensorflow_computes(train, tmp_path):
     # Without dropout, whose random numbers are others under XLA.
     options = "-m T -d 0"
@@ -175,7 +176,7 @@ def test_facets_estimates_and_unwanted_outputs_are_left_out(train, tmp_path, sub
         np.testing.assert_array_equal(kept, whole[:, 9:])
     folder = tmp_path / "models" / "my_model"
     endings = {path.suffix for path in folder.rglob("*") if path.is_file()}
-    assert endings == {".keras", ".json", ".csv", ".png", ".pkl"}
+    assert endings == {".keras", ".json", ".csv", ".png", ".pkl", ".md"}
     assert {path.name[:11] for path in folder.glob("*.pkl")} == {"conf_matrix"}
     table = pd.read_csv(folder / "tables" / "mine_classification_presence.csv")
     assert table["threshold_emo_present"].tolist() == [0.5] * 3
