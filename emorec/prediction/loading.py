@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from importlib import import_module
 from typing import Any
 
 from emorec.artifacts.found_runs import FoundRun
@@ -10,6 +11,17 @@ from emorec.errors import SpecError
 from emorec.files import digest, fingerprint
 from emorec.prediction.predictor import Predictor
 from emorec.training.clip_labels import LabelSettings
+
+# System -> module and class, which are imported only where a run asks for them.
+_PREDICTORS = {
+    "faces": ("faces", "FacePredictor"),
+    "voices": ("voices", "VoicePredictor"),
+    "ravdess": ("ravdess", "RavdessPredictor"),
+    "mosei": ("mosei", "MoseiPredictor"),
+    "meld_text": ("meld_text", "MeldTextPredictor"),
+    "meld_audio": ("meld_audio", "MeldAudioPredictor"),
+    "meld_face": ("meld_face", "MeldFacePredictor"),
+}
 
 
 def load_predictors(
@@ -67,59 +79,15 @@ def _is_model(path) -> bool:
 
 
 def _load(run: FoundRun, faces: LabelSettings | None, aggregate: str) -> Predictor:
-    if run.system == "faces":
-        from emorec.prediction.faces import FacePredictor
-
-        return FacePredictor.load(run, settings=faces, how=aggregate)
-    loaders: dict[str, Callable[[], Callable[[FoundRun], Predictor]]] = {
-        "voices": _voices,
-        "ravdess": _ravdess,
-        "mosei": _mosei,
-        "meld_text": _meld_text,
-        "meld_audio": _meld_audio,
-        "meld_face": _meld_face,
-    }
-    if run.system not in loaders:
+    if run.system not in _PREDICTORS:
         raise SpecError(
             f"{run.run.record_path}: a network of CMU-MOSI's ready-made vectors, which "
             "no program makes of a recording. Train one that takes recordings: emorec "
             "mosei extract, emorec faces train, emorec voices train, emorec ravdess "
             "train or emorec meld text."
         )
-    return loaders[run.system]()(run)
-
-
-def _voices():
-    from emorec.prediction.voices import VoicePredictor
-
-    return VoicePredictor.load
-
-
-def _ravdess():
-    from emorec.prediction.ravdess import RavdessPredictor
-
-    return RavdessPredictor.load
-
-
-def _mosei():
-    from emorec.prediction.mosei import MoseiPredictor
-
-    return MoseiPredictor.load
-
-
-def _meld_text():
-    from emorec.prediction.meld_text import MeldTextPredictor
-
-    return MeldTextPredictor.load
-
-
-def _meld_audio():
-    from emorec.prediction.meld_audio import MeldAudioPredictor
-
-    return MeldAudioPredictor.load
-
-
-def _meld_face():
-    from emorec.prediction.meld_face import MeldFacePredictor
-
-    return MeldFacePredictor.load
+    module, name = _PREDICTORS[run.system]
+    predictor = getattr(import_module(f"emorec.prediction.{module}"), name)
+    if run.system == "faces":
+        return predictor.load(run, settings=faces, how=aggregate)
+    return predictor.load(run)
