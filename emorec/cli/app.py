@@ -15,6 +15,7 @@ from emorec.cli import (
     predict,
     ravdess,
     report,
+    sweep,
     voices,
 )
 from emorec.cli.console import Parser, guarded
@@ -27,6 +28,7 @@ _COMMANDS = (
     ("ravdess", ravdess.add_commands, "RAVDESS: audio-visual fusion"),
     ("meld", meld.add_commands, "MELD: words, voice and face"),
     ("fuse", fuse.add_commands, "late fusion of any models' predictions"),
+    ("sweep", sweep.add_command, "one training with many settings"),
     ("predict", predict.add_command, "emotions in one's own recordings"),
     ("demo", demo.add_command, "a page on this computer to try models on clips"),
     ("report", report.add_commands, "runs as HTML pages"),

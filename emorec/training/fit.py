@@ -17,6 +17,7 @@ from emorec.artifacts.tables import write_table
 from emorec.batches.pipeline import Pipeline
 from emorec.errors import DataError, MissingExtraError
 from emorec.files import read_json, whole_file, write_json
+from emorec.training.following import tell
 
 
 @dataclass
@@ -158,6 +159,7 @@ class Progress(keras.callbacks.Callback):
         self.log(f"epoch {epoch + 1:3d}  {numbers}{best}")
         if self.ended:
             self.model.stop_training = True
+        tell(epoch + 1, history)
 
     def restore_best(self, model: keras.Model) -> None:
         """Load the best weights."""
@@ -216,6 +218,8 @@ def fit(
     start = progress.resume(model)
     if start:
         progress.log(f"Going on after epoch {start} of an interrupted training.")
+    for epoch in range(start):
+        tell(epoch + 1, progress.state["history"])
     if start < epochs and not progress.ended:
         model.fit(
             train.dataset,

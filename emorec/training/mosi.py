@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -169,7 +170,7 @@ def _train(
     from emorec.batches.pipeline import Pipeline
     from emorec.evaluation import figures
     from emorec.models.early_fusion import early_fusion
-    from emorec.training.fit import Progress, fit
+    from emorec.training.fit import Progress, fit, write_history
 
     stores = {
         split: RaggedStore.build(
@@ -222,11 +223,14 @@ def _train(
         run_id,
         lambda line: None,
     )
+    began = time.perf_counter()
     fitted = fit(
         model, pipelines["train"], pipelines["valid"], config.num_epochs, progress
     )
+    seconds = time.perf_counter() - began
     with whole_file(folder.folder / f"model_{config.param_name}.keras") as temporary:
         model.save(temporary)
+    write_history(folder.folder / f"history_{config.param_name}.csv", fitted.history)
     title = f"{DATASET}, {config.param_name}"
     figures.save(
         figures.learning_curve(fitted.history, fitted.best_epoch, title),
@@ -246,6 +250,9 @@ def _train(
     training = {
         "epochs": len(fitted.history["loss"]),
         "best_epoch": fitted.best_epoch + 1,
+        "val_loss": fitted.history["val_loss"][fitted.best_epoch],
+        "resumed_after": fitted.resumed_at,
+        "seconds": round(seconds, 1),
         "devices": backend.devices() or ["CPU"],
         "parameters": model.count_params(),
     }

@@ -1,0 +1,1 @@
+"""Many independent trainings: one after another, in processes, or on a Ray cluster."""

@@ -1,0 +1,276 @@
+"""A sweep on Ray Tune: trials in processes of this machine or of a cluster."""
+
+from __future__ import annotations
+
+import os
+import queue
+import shutil
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from emorec.cluster.config import SweepConfig
+from emorec.cluster.sweep import Sweep
+from emorec.cluster.trials import (
+    FAILED,
+    STOPPED,
+    Call,
+    Trial,
+    run_trial,
+    why_stopped,
+)
+from emorec.errors import MissingExtraError, SpecError
+
+_SCRATCH = ".tune"
+# Bytes; results are a few numbers, and Ray would take a third of the memory.
+_STORE = 100_000_000
+_ENVIRONMENT = {
+    # Nothing is reported to anybody, and no files are written that nobody reads.
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
+    "TUNE_DISABLE_SIGINT_HANDLER": "1",
+    "RAY_CHDIR_TO_TRIAL_DIR": "0",
+    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+}
+
+
+@dataclass(frozen=True)
+class Resources:
+    """What a sweep takes of a machine or a cluster.
+
+    Attributes
+    ----------
+    workers : int
+        Trials at a time.
+    cpus, gpus : float
+        Of each trial; a share of a GPU when below 1.
+    address : str
+        Of a running Ray cluster; empty: processes of this machine.
+    """
+
+    workers: int
+    cpus: float = 1
+    gpus: float = 0
+    address: str = ""
+
+
+def require_ray() -> None:
+    """Check that Ray Tune is there.
+
+    Raises
+    ------
+    MissingExtraError
+        When it is not; the message names what runs without it.
+    """
+    os.environ.update(_ENVIRONMENT)
+    try:
+        from ray import tune  # noqa: F401
+    except ImportError as error:
+        raise MissingExtraError(
+            "ray",
+            "cluster",
+            "A sweep in several processes (with --local it runs in this one, a trial "
+            "after the other)",
+        ) from error
+
+
+@contextmanager
+def _connected(resources: Resources) -> Iterator[None]:
+    """Begin Ray here, or join a cluster; leave it in the end."""
+    import ray
+
+    common = {
+        "include_dashboard": False,
+        "log_to_driver": False,
+        "logging_level": "error",
+    }
+    if resources.address:
+        try:
+            ray.init(resources.address, log_to_driver=False, logging_level="error")
+        except ConnectionError as error:
+            raise SpecError(
+                f"--address {resources.address}: no Ray cluster answers there "
+                f"({error}). Start one with: ray start --head"
+            ) from error
+    else:
+        ray.init(
+            num_cpus=max(1, round(resources.workers * resources.cpus)),
+            num_gpus=resources.workers * resources.gpus if resources.gpus else 0,
+            object_store_memory=_STORE,
+            **common,
+        )
+    try:
+        yield
+    finally:
+        ray.shutdown()
+
+
+def run_on_ray(sweep: Sweep, call: Call, resources: Resources) -> None:
+    """Run the trials of a sweep on Ray Tune.
+
+    Processes keep their imports from trial to trial.
+
+    Parameters
+    ----------
+    sweep : Sweep
+        Its state stays in this process.
+    call : callable
+        Of a module, so that another process can import it.
+    resources : Resources
+        Where and how many at a time.
+    """
+    if not sweep.left:
+        return
+    require_ray()
+    from ray import tune
+
+    scratch = (sweep.output / _SCRATCH).absolute()
+    with _connected(resources):
+        try:
+            tune.run(
+                tune.with_resources(
+                    _worker(sweep, call, resources),
+                    {"cpu": resources.cpus, "gpu": resources.gpus},
+                ),
+                name="sweep",
+                search_alg=_searcher(sweep),
+                scheduler=_scheduler(sweep),
+                num_samples=sweep.left,
+                max_concurrent_trials=resources.workers,
+                reuse_actors=True,
+                storage_path=str(scratch),
+                verbose=0,
+                raise_on_failed_trial=False,
+            )
+        finally:
+            shutil.rmtree(scratch, ignore_errors=True)
+
+
+def _searcher(sweep: Sweep) -> Any:
+    """Return what hands out the trials of a sweep, and hears of their ends."""
+    from ray.tune.search import Searcher
+
+    class Trials(Searcher):
+        def __init__(self) -> None:
+            super().__init__()
+            self.numbers: dict[str, int] = {}
+
+        def suggest(self, trial_id: str) -> Any:
+            trial = sweep.next()
+            if trial is None:
+                return Searcher.FINISHED
+            self.numbers[trial_id] = trial.number
+            arguments = sweep.arguments(trial.options, trial.name)
+            return {"trial": trial.to_dict(), "arguments": arguments}
+
+        def on_trial_complete(self, trial_id, result=None, error=False) -> None:
+            trial = sweep.trials[self.numbers[trial_id]]
+            if result and "outcome" in result and not error:
+                sweep.end(Trial.from_dict(result["outcome"]))
+            elif error or not result:
+                trial.state = FAILED
+                trial.reason = (
+                    "its process died: it ran out of memory, was killed, or a library "
+                    "broke it"
+                )
+                sweep.end(trial)
+            else:
+                trial.state, trial.epochs = STOPPED, result["epoch"]
+                trial.seconds = round(result["time_total_s"], 2)
+                trial.reason = why_stopped(
+                    sweep.config, result["epoch"], result["value"]
+                )
+                sweep.end(trial)
+
+        # The state of a sweep is in its own folder.
+        def save(self, checkpoint_path: str) -> None:
+            pass
+
+        def restore(self, checkpoint_path: str) -> None:
+            pass
+
+    return Trials()
+
+
+def _scheduler(sweep: Sweep) -> Any:
+    from ray.tune.schedulers import FIFOScheduler, TrialScheduler
+
+    class Rungs(FIFOScheduler):
+        def on_trial_result(self, tune_controller, trial, result) -> str:
+            if "value" not in result:
+                return TrialScheduler.CONTINUE
+            own = sweep.trials[result["number"]]
+            behind = sweep.falls_behind(own, result["epoch"], result["value"])
+            return TrialScheduler.STOP if behind else TrialScheduler.CONTINUE
+
+    return Rungs()
+
+
+def _worker(sweep: Sweep, call: Call, resources: Resources) -> type:
+    """Return the class whose objects live in the processes and train."""
+    from ray import tune
+
+    output, config = sweep.output, sweep.config
+    here = os.getcwd()
+    shared_gpu = 0 < resources.gpus < 1
+
+    class Worker(tune.Trainable):
+        def setup(self, config: dict[str, Any]) -> None:
+            os.chdir(here)
+            if shared_gpu:
+                # Else the first process takes all the memory.
+                os.environ.setdefault("TF_FORCE_GPU_ALLOW_GROWTH", "true")
+                os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
+            self._begin(config)
+
+        def reset_config(self, new_config: dict[str, Any]) -> bool:
+            self.cleanup()
+            self._begin(new_config)
+            return True
+
+        def _begin(self, given: dict[str, Any]) -> None:
+            self._at_rung = False
+            self._told: queue.Queue = queue.Queue()
+            self._answers: queue.Queue = queue.Queue()
+            self._thread = threading.Thread(
+                target=_train,
+                args=(call, given, output, config, self._told, self._answers),
+                daemon=True,
+            )
+            self._thread.start()
+
+        def step(self) -> dict[str, Any]:
+            if self._at_rung:
+                self._answers.put(False)
+            result = self._told.get()
+            self._at_rung = "value" in result
+            return result
+
+        def cleanup(self) -> None:
+            if self._thread.is_alive() and self._at_rung:
+                self._answers.put(True)
+            self._thread.join()
+
+    return Worker
+
+
+def _train(
+    call: Call,
+    given: dict[str, Any],
+    output: Path,
+    config: SweepConfig,
+    told: queue.Queue,
+    answers: queue.Queue,
+) -> None:
+    """Run one trial; put its rungs and its end into `told`."""
+    trial = Trial.from_dict(given["trial"])
+
+    def judge(epoch: int, value: float) -> bool:
+        told.put({"number": trial.number, "epoch": epoch, "value": value})
+        return answers.get()
+
+    ended = run_trial(call, given["arguments"], trial, output, config, judge)
+    told.put({"outcome": ended.to_dict(), "done": True})
