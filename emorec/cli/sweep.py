@@ -56,7 +56,11 @@ def add_command(parser: argparse.ArgumentParser) -> None:
         "--cpus", type=int, default=1, metavar="N", help="cores of a trial"
     )
     parser.add_argument(
-        "--gpus", type=float, default=0, metavar="N", help="GPUs of a trial, as 0.25"
+        "--gpus",
+        type=float,
+        default=0,
+        metavar="N",
+        help="GPUs of a trial, as 0.25 (without, trials see none)",
     )
     parser.add_argument(
         "--address",

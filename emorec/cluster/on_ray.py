@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import queue
 import shutil
@@ -33,7 +34,12 @@ _ENVIRONMENT = {
     "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
     "TUNE_DISABLE_SIGINT_HANDLER": "1",
     "RAY_CHDIR_TO_TRIAL_DIR": "0",
-    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+    # A trial without --gpus sees none, so that trials do not crowd the first one.
+    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "1",
+    # Progress is told by emorec.
+    "RAY_AIR_NEW_OUTPUT": "0",
+    # Trainings are the work here: not behind everything else on the machine.
+    "RAY_worker_niceness": "0",
 }
 
 
@@ -169,7 +175,7 @@ def _searcher(sweep: Sweep) -> Any:
         def on_trial_complete(self, trial_id, result=None, error=False) -> None:
             trial = sweep.trials[self.numbers[trial_id]]
             if result and "outcome" in result and not error:
-                sweep.end(Trial.from_dict(result["outcome"]))
+                sweep.end(Trial.from_dict(json.loads(result["outcome"])))
             elif error or not result:
                 trial.state = FAILED
                 trial.reason = (
@@ -273,4 +279,5 @@ def _train(
         return answers.get()
 
     ended = run_trial(call, given["arguments"], trial, output, config, judge)
-    told.put({"outcome": ended.to_dict(), "done": True})
+    # As a text, for Tune takes dictionaries apart.
+    told.put({"outcome": json.dumps(ended.to_dict()), "done": True})
