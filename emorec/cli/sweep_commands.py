@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Mapping, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple, NoReturn
 
@@ -84,6 +85,7 @@ def _refuse(message: str) -> NoReturn:
     raise SpecError(message)
 
 
+@cache
 def _parsers(command: tuple[str, str]) -> tuple[Parser, argparse.ArgumentParser]:
     """Return the parser of whole lines and the one of the command's options."""
     whole = Parser(prog="emorec")
@@ -92,7 +94,7 @@ def _parsers(command: tuple[str, str]) -> tuple[Parser, argparse.ArgumentParser]
     _GROUPS[command[0]].add_commands(group)
     (commands,) = (a for a in group._actions if isinstance(a.choices, dict))
     own = commands.choices[command[1]]
-    own.error = _refuse
+    whole.error = own.error = _refuse
     return whole, own
 
 
