@@ -41,10 +41,19 @@ def add_command(commands: argparse._SubParsersAction) -> None:
         choices=("last", "mean"),
         help="output of the last step, as published, or the mean over time",
     )
+    # Not BooleanOptionalAction, whose --no-size the parser would not know.
     parser.add_argument(
         "--size",
-        action=argparse.BooleanOptionalAction,
+        action="store_true",
+        default=None,
         help="divide each frame's points by the size of the face",
+    )
+    parser.add_argument(
+        "--no_size",
+        dest="size",
+        action="store_false",
+        default=None,
+        help="leave them as they are",
     )
     parser.add_argument("-b", "--batch_size", type=int, metavar="N")
     parser.add_argument("-e", "--num_epochs", type=int, metavar="N")

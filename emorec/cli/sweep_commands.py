@@ -158,13 +158,10 @@ def words_of(
 
 def _spelt(option: str, action: argparse.Action, value: Any) -> list[str]:
     """Return an option and its value as a command line has them."""
-    if isinstance(action, argparse.BooleanOptionalAction) or action.nargs == 0:
-        texts = [text for text in action.option_strings if text.startswith("--")]
+    if action.nargs == 0:
         if not isinstance(value, bool):
             raise SpecError(f"{option} = {value!r}: expected true or false.")
-        if action.nargs == 0 and not isinstance(action, argparse.BooleanOptionalAction):
-            return texts[:1] if value else []
-        return [texts[0] if value else texts[1]]
+        return [f"--{option}"] if value else []
     if isinstance(value, list):
         if action.nargs not in ("+", "*"):
             raise SpecError(f"{option} = {value!r}: expected one value, not a list.")

@@ -21,12 +21,15 @@ from emorec.cluster.space import Point
 from emorec.errors import BusyError, DataError, EmorecError, SpecError, shorten
 from emorec.files import read_json
 from emorec.training.following import followed_by
+from emorec.training.kept_data import keeping
 
 FOLDER = "trials"
 RUNNING, DONE, STOPPED, FAILED = "running", "done", "stopped", "failed"
 # Exit codes of a training that has results; 3: some clips were left out.
 _WITH_RESULTS = (0, 3)
 _WAIT = 2.0
+# What the next trial in this process may need again.
+_data: dict[str, Any] = {}
 Call = Callable[[Sequence[str]], int]
 # Takes the epoch of a rung and the metric there; tells whether the trial ends.
 Judge = Callable[[int, float], bool]
@@ -131,7 +134,12 @@ def run_trial(
     with log.open("a", encoding="utf-8", buffering=1) as file:
         now = datetime.now().isoformat(" ", "seconds")
         file.write(f"--- {now}  emorec {' '.join(arguments)}\n")
-        with redirect_stdout(file), redirect_stderr(file), followed_by(watch):
+        with (
+            redirect_stdout(file),
+            redirect_stderr(file),
+            followed_by(watch),
+            keeping(_data),
+        ):
             try:
                 code = _when_free(call, arguments)
                 if code not in _WITH_RESULTS:

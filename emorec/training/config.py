@@ -92,6 +92,14 @@ class MoseiConfig:
         *("h5", "overwrite"),
     )
 
+    # Fields that do not change the data, which are cut to the steps later.
+    _NOT_OF_DATA: ClassVar[tuple[str, ...]] = (
+        *("fixed_num_steps", "num_layers", "num_nodes", "dropout_rate"),
+        *("final_activ", "batch_size", "num_epochs", "patience", "learning_rate"),
+        *("optimizer", "loss_function", "val_metric", "seed", "jit", "precision"),
+        *("gpus", "model_folder", "model_name"),
+    )
+
     def resolve(self) -> MoseiConfig:
         """Fill in the defaults that depend on other fields, and check.
 
@@ -218,6 +226,11 @@ class MoseiConfig:
             for name, value in content.items()
             if name not in self._SILENT
         }
+
+    def of_data(self) -> dict[str, Any]:
+        """Return the settings that may decide what data a run loads and writes."""
+        content = asdict(self)
+        return {k: v for k, v in content.items() if k not in self._NOT_OF_DATA}
 
 
 # Least values of the numbers that networks and trainings share.

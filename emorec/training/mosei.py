@@ -13,6 +13,7 @@ from emorec.evaluation.summary import plain
 from emorec.files import digest, whole_file
 from emorec.training import backend, objectives
 from emorec.training.config import MoseiConfig
+from emorec.training.kept_data import kept
 from emorec.training.mosei_data import MoseiData, load_data
 from emorec.training.mosei_scores import MoseiResult, evaluate, pipeline_of
 from emorec.training.mosei_source import Say, Source
@@ -105,7 +106,8 @@ def run(
         return result
     folder.claim(settings, config.overwrite)
     if data is None:
-        data = load_data(config, source, say)
+        key = digest([config.of_data(), source.identity(), source.fingerprint()])
+        data = kept(key, lambda: load_data(config, source, say), say)
     data = data.with_steps(config.fixed_num_steps)
     backend.prepare(config.seed, config.precision)
     scope = backend.strategy(config.gpus, config.batch_size)
