@@ -183,6 +183,11 @@ def test_what_the_command_does_not_take_is_refused(command, options, message):
             {"lr_steps": [40, 80]},
             "--lr_steps 40 80 --output=out --name=t",
         ),
+        (
+            ["meld", "face", "DIR"],
+            {"landmarks": "FILE", "no_size": True, "literal": False},
+            "--landmarks=FILE --no_size --output=out --name=t",
+        ),
         (["mosi", "train", "DIR"], {"seeds": 3}, "--seeds 3 --output=out/t"),
     ],
 )

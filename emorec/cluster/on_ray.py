@@ -238,7 +238,7 @@ def _worker(sweep: Sweep, call: Call, resources: Resources) -> type:
             return True
 
         def _begin(self, given: dict[str, Any]) -> None:
-            self._at_rung = False
+            self._at_rung = self._ended = False
             self._told: queue.Queue = queue.Queue()
             self._answers: queue.Queue = queue.Queue()
             self._thread = threading.Thread(
@@ -253,12 +253,15 @@ def _worker(sweep: Sweep, call: Call, resources: Resources) -> type:
                 self._answers.put(False)
             result = self._told.get()
             self._at_rung = "value" in result
+            self._ended = not self._at_rung
             return result
 
         def cleanup(self) -> None:
-            if self._thread.is_alive() and self._at_rung:
+            if self._at_rung:
                 self._answers.put(True)
-            self._thread.join()
+            if self._at_rung or self._ended:
+                self._thread.join()
+            # Else the sweep was interrupted, and the process ends with its training.
 
     return Worker
 
