@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import queue
 import shutil
@@ -51,14 +52,16 @@ class Resources:
     ----------
     workers : int
         Trials at a time.
-    cpus, gpus : float
-        Of each trial; a share of a GPU when below 1.
+    cpus : int
+        Cores of each trial.
+    gpus : float
+        Of each trial; a share of one when below 1.
     address : str
         Of a running Ray cluster; empty: processes of this machine.
     """
 
     workers: int
-    cpus: float = 1
+    cpus: int = 1
     gpus: float = 0
     address: str = ""
 
@@ -88,14 +91,10 @@ def _connected(resources: Resources) -> Iterator[None]:
     """Begin Ray here, or join a cluster; leave it in the end."""
     import ray
 
-    common = {
-        "include_dashboard": False,
-        "log_to_driver": False,
-        "logging_level": "error",
-    }
+    quiet = {"log_to_driver": False, "logging_level": "error"}
     if resources.address:
         try:
-            ray.init(resources.address, log_to_driver=False, logging_level="error")
+            ray.init(resources.address, **quiet)
         except ConnectionError as error:
             raise SpecError(
                 f"--address {resources.address}: no Ray cluster answers there "
@@ -103,10 +102,12 @@ def _connected(resources: Resources) -> Iterator[None]:
             ) from error
     else:
         ray.init(
-            num_cpus=max(1, round(resources.workers * resources.cpus)),
-            num_gpus=resources.workers * resources.gpus if resources.gpus else 0,
+            "local",  # also where a cluster runs on this machine
+            num_cpus=resources.workers * resources.cpus,
+            num_gpus=math.ceil(resources.workers * resources.gpus),
             object_store_memory=_STORE,
-            **common,
+            include_dashboard=False,
+            **quiet,
         )
     try:
         yield

@@ -54,11 +54,13 @@ def sweep_figure(
         best = done[metric].idxmin() if mode == "min" else done[metric].idxmax()
     first = figure.add_subplot(grid[0, :])
     _draw_trials(first, table, metric, mode, best)
+    legend = True  # in the first panel that has something to explain
     for number, name in enumerate(varied):
         axes = figure.add_subplot(grid[1 + number // _COLUMNS, number % _COLUMNS])
-        _draw_option(axes, done, name, metric, mode, name in logarithmic)
+        _draw_option(axes, done, name, metric, mode, name in logarithmic, legend)
+        legend = legend and not axes.get_legend()
         if best is not None and name in done:
-            axes.set_title(f"best: {_word(done[name][best])}", fontsize=9)
+            axes.set_title(f"chosen: {_word(done[name][best])}", fontsize=9)
         if number % _COLUMNS == 0:
             axes.set_ylabel(metric)
     figure.suptitle(title, fontsize=10)
@@ -115,6 +117,7 @@ def _draw_option(
     metric: str,
     mode: str,
     logarithmic: bool,
+    legend: bool,
 ) -> None:
     """Draw finished trials; of each value of a choice also the median and the best."""
     values = done[name]
@@ -130,9 +133,19 @@ def _draw_option(
             own = done[metric][values.map(_word) == word]
             spread = random.uniform(-_SPREAD, _SPREAD, len(own))
             axes.scatter(place + spread, own, s=14, color=BLUE, alpha=0.7)
-            axes.hlines(own.median(), place - 0.3, place + 0.3, color="black")
             top = own.min() if mode == "min" else own.max()
-            axes.hlines(top, place - 0.3, place + 0.3, color=ORANGE)
+            # Of a single trial the best would hide the median.
+            for value, color, style, label in (
+                (own.median(), "black", "-", "median"),
+                (top, ORANGE, "--", "best"),
+            ):
+                axes.hlines(
+                    value,
+                    *(place - 0.3, place + 0.3),
+                    color=color,
+                    linestyles=style,
+                    label=None if place else label,
+                )
         long = max(map(len, words), default=0) > _SHORT
         axes.set_xticks(
             range(len(words)),
@@ -142,6 +155,9 @@ def _draw_option(
             fontsize=8,
         )
         axes.set_xlim(-0.6, len(words) - 0.4)
+        if legend:
+            axes.margins(y=0.2)
+            axes.legend(fontsize=7, ncols=2, loc="upper right")
     axes.set_xlabel(name)
     _finish(axes)
 
