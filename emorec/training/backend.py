@@ -51,6 +51,10 @@ def choose_backend() -> str:
     if chosen == "tensorflow" and chosen not in sys.modules and find_spec(chosen):
         with hidden_stderr():
             importlib.import_module(chosen)
+    if chosen == "jax" and "keras" not in sys.modules and find_spec(chosen):
+        # Keras imports TensorFlow wherever it is installed.
+        with hidden_stderr():
+            importlib.import_module("keras")
     if find_spec(chosen) is None:
         extra = "jax" if chosen == "jax" else "cuda"
         raise MissingExtraError(chosen, extra, f"KERAS_BACKEND={chosen}")
@@ -167,8 +171,8 @@ def strategy(gpus: int, batch_size: int) -> AbstractContextManager:
     if choose_backend() == "jax":
         from emorec.training import division
 
-        divided = division.begin(gpus, batch_size)
-        return divided.scope() if divided else nullcontext()
+        division.begin(gpus, batch_size)
+        return division.scope()
     if gpus <= 1:
         return nullcontext()
     if batch_size % gpus:

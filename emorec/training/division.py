@@ -12,7 +12,7 @@ divisible, and is given to every device whole; therefore batches are placed here
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -133,6 +133,11 @@ _division: Division | None = None
 def current() -> Division | None:
     """Return how the training that was begun last is divided; None on one device."""
     return _division
+
+
+def scope() -> AbstractContextManager:
+    """Return the scope in which a model and what trains it are made, if divided."""
+    return _division.scope() if _division else nullcontext()
 
 
 def begin(gpus: int, batch_size: int) -> Division | None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable, Sequence
-from contextlib import nullcontext
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -225,7 +224,7 @@ def fit(
     """
     divided, together = division.current(), hosts.here()
     data = [train.dataset, valid.dataset if valid else None]
-    with divided.scope() if divided else nullcontext():
+    with division.scope():
         # Before the first step, else traced once more with its variables.
         model.optimizer.build(model.trainable_variables)
     if divided:
