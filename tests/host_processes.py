@@ -51,7 +51,9 @@ def environment(**more: str) -> dict[str, str]:
     The tests' own variables for SLURM are not handed on.
     """
     own = {k: v for k, v in os.environ.items() if not k.startswith("SLURM_")}
-    flags = "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true"
+    flags = (
+        "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true"
+    )
     return own | {
         "PYTHONPATH": str(ROOT),
         "KERAS_BACKEND": "jax",

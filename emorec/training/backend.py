@@ -7,7 +7,12 @@ import os
 import sys
 import tempfile
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import (
+    AbstractContextManager,
+    contextmanager,
+    nullcontext,
+    suppress,
+)
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
@@ -51,10 +56,6 @@ def choose_backend() -> str:
     if chosen == "tensorflow" and chosen not in sys.modules and find_spec(chosen):
         with hidden_stderr():
             importlib.import_module(chosen)
-    if chosen == "jax" and "keras" not in sys.modules and find_spec(chosen):
-        # Keras imports TensorFlow wherever it is installed.
-        with hidden_stderr():
-            importlib.import_module("keras")
     if find_spec(chosen) is None:
         extra = "jax" if chosen == "jax" else "cuda"
         raise MissingExtraError(chosen, extra, f"KERAS_BACKEND={chosen}")
@@ -100,6 +101,10 @@ def prepare(seed: int, precision: str = "float32") -> str:
     keras.utils.clear_session()
     keras.utils.set_random_seed(seed)
     keras.config.set_dtype_policy(precision)
+    if backend == "jax" and "tensorflow" not in sys.modules:
+        # A training imports it all the same where it is installed, and it talks.
+        with hidden_stderr(), suppress(ImportError):
+            importlib.import_module("tensorflow")
     if backend == "tensorflow" and devices():
         # Not on a CPU, where runs are equal without and this would switch XLA off.
         import tensorflow as tf
