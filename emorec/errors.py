@@ -26,6 +26,10 @@ class BusyError(EmorecError):
     """Another process has in hand what only one may do at a time."""
 
 
+class HostError(EmorecError):
+    """A host of a training on several has ended, or cannot be reached."""
+
+
 class MissingExtraError(EmorecError):
     """An optional package is not installed; the message names emorec's extra."""
 

@@ -21,10 +21,12 @@ SHARED = Path(__file__).resolve().parents[2] / "shared"
 
 def pytest_addoption(parser):
     parser.addoption("--slow", action="store_true", help="run the tests marked slow")
+    parser.addoption("--slurm", action="store_true", help="run the tests under SLURM")
     parser.addoption("--full", action="store_true", help="run the tests marked full")
 
 
 def pytest_configure(config):
+    config.addinivalue_line("markers", "slurm: starts SLURM; run with --slurm")
     # Examples are drawn from the test's own text, so that every machine has the same.
     settings.register_profile(
         "ci", max_examples=50, derandomize=True, database=None, deadline=None
@@ -41,6 +43,8 @@ def pytest_collection_modifyitems(config, items):
             item.add_marker("data")
         if "slow" in item.keywords and not config.getoption("--slow"):
             item.add_marker(pytest.mark.skip(reason="minutes long; run with --slow"))
+        if "slurm" in item.keywords and not config.getoption("--slurm"):
+            item.add_marker(pytest.mark.skip(reason="starts SLURM; run with --slurm"))
         if "full" in item.keywords and not config.getoption("--full"):
             reason = "needs 12 GB and a quarter of an hour; run with --full"
             item.add_marker(pytest.mark.skip(reason=reason))

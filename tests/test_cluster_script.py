@@ -1,6 +1,8 @@
 """run_cluster.sh: the shell script that users edit and submit."""
 
+import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -101,3 +103,94 @@ def test_the_exit_code_is_the_programs(project):
     done = run(project / "run_cluster.sh", "--dropout_rate", "2", cwd=project)
     assert done.returncode == 1
     assert "dropout_rate" in done.stderr
+
+
+# What a node of a job with three nodes sees.
+NODE = {
+    "SLURM_JOB_ID": "42",
+    "SLURM_JOB_NUM_NODES": "3",
+    "SLURM_NTASKS": "3",
+    "SLURM_CPUS_PER_TASK": "4",
+}
+
+
+def started(done):
+    """The commands that a dry run would start, without their first word's folder."""
+    return [line[2:] for line in done.stdout.splitlines() if line.startswith("+ ")]
+
+
+def test_several_hosts_here_are_processes_that_meet_at_one_port(project):
+    done = run(project / "run_cluster.sh", "--dry_run", cwd=project, HOSTS="2")
+    assert done.returncode == 0, done.stderr
+    assert "hosts     2" in done.stdout
+    first, second = started(done)
+    assert "--coordinator 127.0.0.1:" in first
+    assert first.replace("--host_rank 0", "--host_rank 1") == second
+    assert not (project / "cmu_mosei").exists()
+
+
+def test_several_hosts_under_slurm_are_tasks_of_one_step(project):
+    job = NODE | {"SLURM_SUBMIT_DIR": str(project), "HOSTS": "3"}
+    done = run(project / "run_cluster.sh", "--dry_run", cwd="/", **job)
+    assert done.returncode == 0, done.stderr
+    (command,) = started(done)
+    assert command.startswith("srun --ntasks=3 --kill-on-bad-exit=1 ")
+    assert "--hosts auto" in command
+
+
+@pytest.mark.parametrize("hosts", ["2", "4"])
+def test_a_job_of_another_size_is_told(project, hosts):
+    job = NODE | {"SLURM_SUBMIT_DIR": str(project), "HOSTS": hosts}
+    done = run(project / "run_cluster.sh", "--dry_run", cwd="/", **job)
+    assert done.returncode == 2
+    assert f"submit with sbatch --nodes={hosts}" in done.stderr
+    assert not started(done)
+
+
+def test_a_sweep_of_one_node_is_one_command(project):
+    (project / "mine.toml").touch()
+    program = {"PYTHON": "echo", "SWEEP": "mine.toml"}
+    done = run(project / "run_cluster.sh", "--dry_run", cwd=project, **program)
+    assert done.returncode == 0, done.stderr
+    assert started(done) == ["echo -m emorec sweep mine.toml --dry_run"]
+
+
+def test_a_sweep_of_several_nodes_runs_on_a_ray_of_their_own(project):
+    (project / "mine.toml").touch()
+    job = NODE | {"SLURM_SUBMIT_DIR": str(project)}
+    program = {"PYTHON": "echo", "SWEEP": "mine.toml"}
+    done = run(project / "run_cluster.sh", "--dry_run", cwd="/", **job, **program)
+    assert done.returncode == 0, done.stderr
+    head, others, sweep = started(done)
+    (port,) = re.findall(r"--head .*--port=(\d+) ", head)
+    assert "--num-cpus=4" in head
+    assert "--nodes=2 --ntasks=2" in others
+    assert f":{port}" in others
+    assert f":{port} --workers 12" in sweep
+    # The token by which its processes know each other stands in no command or log.
+    assert not re.search(r"[0-9a-f]{32}", done.stdout + done.stderr)
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({"HOSTS": "two"}, "expected a number"),
+        ({"HOSTS": "0"}, "expected a number"),
+        ({"HOSTS": "2", "SWEEP": "a.toml"}, "unset HOSTS"),
+        ({"SWEEP": "a.toml"}, "no such file"),
+    ],
+)
+def test_what_cannot_be_is_told(project, settings, words):
+    done = run(project / "run_cluster.sh", "--dry_run", cwd=project, **settings)
+    assert done.returncode == 2
+    assert words in done.stderr
+
+
+@pytest.mark.slow
+def test_two_processes_here_train_one_network(project, miniature):
+    script = project / "run_cluster.sh"
+    words = f"-df {miniature} -mn mine -m A -n 4 -s 10 -e 1 -scm false".split()
+    done = run(script, *words, cwd=project, HOSTS="2", JAX_PLATFORMS="cpu")
+    assert done.returncode == 0, done.stderr
+    (record,) = (project / "models" / "mine").glob("run_*.json")
+    assert json.loads(record.read_text())["training"]["hosts"] == 2

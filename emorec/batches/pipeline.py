@@ -102,11 +102,22 @@ class _Batches(keras.utils.PyDataset):
         return len(self.pipeline.order)
 
     def __getitem__(self, number: int) -> tuple:
+        return self.part(number, slice(None))
+
+    def rows(self, number: int) -> int:
+        """Return the number of sequences of a batch."""
+        return len(self._batch(number)[0])
+
+    def part(self, number: int, rows: slice) -> tuple:
+        """Return some rows of a batch."""
+        index, width = self._batch(number)
+        return self.pipeline.gather(index[rows], width)
+
+    def _batch(self, number: int) -> tuple[np.ndarray, int]:
         if self._epoch != self.pipeline.epoch:
             self._epoch = self.pipeline.epoch
             self._batches = self.pipeline.order.epoch(self._epoch)
-        index, width = self._batches[number]
-        return self.pipeline.gather(index, width)
+        return self._batches[number]
 
 
 def _shared(array: np.ndarray) -> Any:

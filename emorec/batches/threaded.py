@@ -71,6 +71,17 @@ class _PyBatches(keras.utils.PyDataset):
         }
         return self._ahead[wanted[0]].result()
 
+    def rows(self, number: int) -> int:
+        """Return the number of rows of a batch."""
+        return len(self[number][1])
+
+    def part(self, number: int, rows: slice) -> tuple:
+        """Return some rows of a batch, which is made whole: it is drawn as one."""
+        inputs, targets = self[number]
+        if isinstance(inputs, dict):
+            return {name: part[rows] for name, part in inputs.items()}, targets[rows]
+        return inputs[rows], targets[rows]
+
 
 def _tf_dataset(batches: NumpyBatches) -> Any:
     import tensorflow as tf

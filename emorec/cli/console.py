@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+import traceback
 from collections.abc import Callable
 
 from emorec.errors import EmorecError
@@ -19,7 +20,30 @@ def say(line: str) -> None:
 
 
 def guarded(command: Callable[[], int | None]) -> int:
-    """Run a command; turn a user's mistake into a message and an exit code."""
+    """Run a command; turn a user's mistake into a message and an exit code.
+
+    Of several hosts that train together, one with an error ends at once, so that the
+    others do not wait for it.
+    """
+    try:
+        code = _guarded(command)
+    except Exception:
+        if hosts := _several_hosts():
+            traceback.print_exc()
+            hosts.leave(FAILED)
+        raise
+    if code not in (OK, INCOMPLETE) and (hosts := _several_hosts()):
+        hosts.leave(code)
+    return code
+
+
+def _several_hosts():
+    """Return the module of the hosts when the command has joined others."""
+    module = sys.modules.get("emorec.training.hosts")
+    return module if module and module.here().count > 1 else None
+
+
+def _guarded(command: Callable[[], int | None]) -> int:
     try:
         return command() or OK
     except EmorecError as error:

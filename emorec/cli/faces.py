@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from emorec.cli import faces_label
+from emorec.cli import hosts as several
 from emorec.cli.console import OK, say
 
 FOLDER = Path("ferplus")
@@ -74,6 +76,7 @@ def add_commands(parser: argparse.ArgumentParser) -> None:
         train_parser.add_argument(
             f"--{name}", action="store_true", default=argparse.SUPPRESS, help=text
         )
+    several.add_options(train_parser)
     train_parser.set_defaults(run=train)
 
     evaluate_parser = commands.add_parser(
@@ -131,7 +134,7 @@ def _add_models(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def _data(folder: str | None):
+def _data(folder: str | None, say: Callable[[str], None] = say):
     """Read FER+, or the miniature where no folder is named and none is there."""
     from emorec.corpora import fer_miniature
     from emorec.corpora.ferplus import is_ferplus, read_ferplus
@@ -157,14 +160,16 @@ def train(arguments: argparse.Namespace) -> int:
     names = (*_OPTIONS, *_SWITCHES)
     given = {k: v for k, v in vars(arguments).items() if k in names}
     config = from_preset(arguments.preset, given)
-    data, drawn = _data(arguments.folder)
+    tell = several.join(arguments)
     from emorec.artifacts.runs import RunFolder
-    from emorec.training import faces
+    from emorec.training import faces, hosts
 
+    with hosts.here().in_turn():
+        data, drawn = _data(arguments.folder, tell)
     name = arguments.name or f"{arguments.preset}_seed_{config.seed}"
     folder = RunFolder(Path(arguments.output), name + ("_miniature" if drawn else ""))
-    faces.run(config, data, folder, say)
-    say(f"Written: {folder.folder}/*_{folder.param_name}.*, accuracy.csv")
+    faces.run(config, data, folder, tell)
+    tell(f"Written: {folder.folder}/*_{folder.param_name}.*, accuracy.csv")
     return OK
 
 

@@ -6,9 +6,11 @@ import argparse
 import sys
 from pathlib import Path
 
+from emorec.cli import hosts as several
 from emorec.cli import mosei_data, mosei_extract
 from emorec.cli.console import INCOMPLETE, OK, Parser, guarded, say
 from emorec.cli.mosei_options import add_options, config_of
+from emorec.errors import SpecError
 
 
 def add_commands(parser: argparse.ArgumentParser) -> None:
@@ -20,6 +22,7 @@ def add_commands(parser: argparse.ArgumentParser) -> None:
         usage="%(prog)s [options]",
     )
     add_options(train_parser)
+    several.add_options(train_parser)
     train_parser.set_defaults(run=train)
 
     williams_parser = commands.add_parser(
@@ -94,6 +97,7 @@ def main(arguments: list[str] | None = None) -> int:
         "files to predictions and metrics.",
     )
     add_options(parser)
+    several.add_options(parser)
     parsed = parser.parse_args(arguments)
     return guarded(lambda: train(parsed))
 
@@ -101,15 +105,25 @@ def main(arguments: list[str] | None = None) -> int:
 def train(arguments: argparse.Namespace) -> int:
     """Align, train and evaluate."""
     config = config_of(arguments)
-    from emorec.training import mosei
+    if arguments.hosts and config.no_train:
+        raise SpecError("--hosts with --no_train: one host evaluates; leave it out.")
+    from emorec.training import hosts, mosei
     from emorec.training.mosei_source import banner, locate
 
-    config, source = locate(config, say, arguments.dry_run)
-    say(mosei.plan(config, source))
     if arguments.dry_run:
+        config, source = locate(config, say, True)
+        say(mosei.plan(config, source))
+        if arguments.hosts:
+            say(f"  hosts     {arguments.hosts}, which share each batch")
         say("Dry run: nothing was written.")
         return OK
-    result = mosei.run(config, source, say)
+    tell = several.join(arguments)
+    with hosts.here().in_turn():
+        config, source = locate(config, tell)
+    tell(mosei.plan(config, source))
+    result = mosei.run(config, source, tell)
+    if result is None:
+        return OK
     say("\nWritten:")
     for path in result.paths:
         say(f"  {path}")
@@ -143,7 +157,6 @@ def williams(arguments: argparse.Namespace) -> int:
 def align_folder(arguments: argparse.Namespace) -> int:
     """Write the aligned dataset of a folder."""
     from emorec.corpora import miniature, mosei
-    from emorec.errors import SpecError
     from emorec.training.config import parse_modalities
     from emorec.training.mosei_aligned import identify, make_aligned
 

@@ -7,11 +7,17 @@ import os
 import sys
 import tempfile
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import (
+    AbstractContextManager,
+    contextmanager,
+    nullcontext,
+    suppress,
+)
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
 from emorec.errors import MissingExtraError, SpecError
+from emorec.training import hosts
 
 if TYPE_CHECKING:
     import keras
@@ -85,11 +91,20 @@ def prepare(seed: int, precision: str = "float32") -> str:
     made deterministic, too.
     """
     backend = choose_backend()
+    # Those that were done earlier wait here for the one that prepared or evaluated.
+    hosts.here().meet()
     import keras
 
+    from emorec.training import division
+
+    division.end()
     keras.utils.clear_session()
     keras.utils.set_random_seed(seed)
     keras.config.set_dtype_policy(precision)
+    if backend == "jax" and "tensorflow" not in sys.modules:
+        # A training imports it all the same where it is installed, and it talks.
+        with hidden_stderr(), suppress(ImportError):
+            importlib.import_module("tensorflow")
     if backend == "tensorflow" and devices():
         # Not on a CPU, where runs are equal without and this would switch XLA off.
         import tensorflow as tf
@@ -143,31 +158,32 @@ def compilation_of_convolutions(jit: str) -> bool | str:
 
 
 def strategy(gpus: int, batch_size: int) -> AbstractContextManager:
-    """Return the scope in which a model is built for several GPUs of one host.
+    """Return the scope in which a model is built for several devices.
 
     Parameters
     ----------
     gpus : int
-        Number of GPUs; 0 and 1 leave the placement to Keras.
+        Number of GPUs of each host; 0 and 1 leave the placement to Keras on one host,
+        and 0 takes all of them on several (`emorec.training.hosts`).
     batch_size : int
-        The global batch, divided among the GPUs.
+        The global batch, divided among the devices.
 
     Raises
     ------
     SpecError
-        When the backend is not TensorFlow, when there are fewer devices, or the batch
-        cannot be divided.
+        When there are fewer devices, or the batch cannot be divided.
     """
+    if choose_backend() == "jax":
+        from emorec.training import division
+
+        division.begin(gpus, batch_size)
+        return division.scope()
     if gpus <= 1:
         return nullcontext()
     if batch_size % gpus:
         raise SpecError(
             f"--gpus {gpus}: the batch of {batch_size} cannot be divided among them. "
             f"Choose a --batch_size that is a multiple of {gpus}."
-        )
-    if choose_backend() != "tensorflow":
-        raise SpecError(
-            f"--gpus {gpus}: needs the TensorFlow backend; on JAX leave it out."
         )
     import tensorflow as tf
 

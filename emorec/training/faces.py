@@ -19,7 +19,7 @@ from emorec.errors import DataError
 from emorec.evaluation.cards import card_after
 from emorec.evaluation.faces import FaceScores, write_results
 from emorec.files import digest, whole_file
-from emorec.training import backend
+from emorec.training import backend, hosts
 from emorec.training.face_config import FacesConfig
 from emorec.training.face_data import FaceData
 
@@ -32,8 +32,13 @@ if TYPE_CHECKING:
 Say = Callable[[str], None]
 
 
-def run(config: FacesConfig, data: FaceData, folder: RunFolder, say: Say) -> FaceScores:
+def run(
+    config: FacesConfig, data: FaceData, folder: RunFolder, say: Say
+) -> FaceScores | None:
     """Train one network and evaluate it; a finished run is not repeated.
+
+    Of several hosts (`emorec.training.hosts`) all train, the first one evaluates, and
+    the others return None.
 
     Parameters
     ----------
@@ -54,7 +59,8 @@ def run(config: FacesConfig, data: FaceData, folder: RunFolder, say: Say) -> Fac
         When a split has no face of the label mode.
     """
     settings = asdict(config) | {"data": data.identity()}
-    with folder.alone():
+    together = hosts.here()
+    with together.alone(folder):
         folder.claim(settings, False, "Give this run its own --name.")
         record = folder.record()
         if record and record.get("status") == "complete":
@@ -63,6 +69,8 @@ def run(config: FacesConfig, data: FaceData, folder: RunFolder, say: Say) -> Fac
             spec = folder.read_spec()
         else:
             model, spec = _train(config, data, folder, settings, say)
+        if not together.lead:
+            return None
         scores = evaluate(model, spec, data, folder, config, say)
         card_after(folder, say)
         return scores
@@ -153,7 +161,8 @@ def _train(
     if config.dedup:
         corpus = corpus.only(without_repeated(corpus))
     train_labels = label(corpus.votes, config.label_mode)
-    model, fixed = build(config, len(train_labels.schema), say)
+    with backend.strategy(0, config.batch_size):
+        model, fixed = build(config, len(train_labels.schema), say)
     kept = train_labels.kept & (corpus.split == "train")
     if not kept.any():
         raise DataError(
@@ -184,12 +193,19 @@ def _train(
         normalisation=image_input.to_dict(),
         data={"dataset": data.dataset, "backend": name, **counts},
     )
-    folder.write_record(settings, spec, system="faces", status="training")
+    together = hosts.here()
+    if together.lead:
+        folder.write_record(settings, spec, system="faces", status="training")
     began = time.perf_counter()
     fitted = _fit(config, model, pipelines, folder, digest(settings), say)
     seconds = time.perf_counter() - began
+    if not together.lead:
+        return model, spec
     with whole_file(model_path(folder)) as temporary:
         model.save(temporary)
+    if together.count > 1:
+        # One host alone cannot compute with what lies on the devices of all.
+        model = backend.load_keras_model(model_path(folder))
     write_history(folder.folder / f"history_{folder.param_name}.csv", fitted.history)
     from emorec.evaluation import figures
 
@@ -214,6 +230,7 @@ def _train(
             "resumed_after": fitted.resumed_at,
             "seconds": round(seconds, 1),
             "devices": accelerators or ["CPU"],
+            "hosts": together.count,
             "parameters": model.count_params(),
         },
     )
@@ -260,30 +277,31 @@ def _fit(
 ) -> FitResult:
     import keras
 
-    from emorec.training import optimizers
+    from emorec.training import division, optimizers
     from emorec.training.face_losses import acc, loss_of
     from emorec.training.fit import Progress, fit
 
     steps = len(pipelines["train"])
-    model.compile(
-        optimizer=optimizers.GroupedSGD(
-            optimizers.Schedule(
-                config.schedule,
-                config.learning_rate,
-                config.num_epochs,
-                steps,
-                config.warmup,
+    with division.scope():
+        model.compile(
+            optimizer=optimizers.GroupedSGD(
+                optimizers.Schedule(
+                    config.schedule,
+                    config.learning_rate,
+                    config.num_epochs,
+                    steps,
+                    config.warmup,
+                ),
+                momentum=config.momentum,
+                decay=config.weight_decay,
+                backbone_rate=config.finetune_lr,
+                use_ema=config.ema > 0,
+                ema_momentum=config.ema,
             ),
-            momentum=config.momentum,
-            decay=config.weight_decay,
-            backbone_rate=config.finetune_lr,
-            use_ema=config.ema > 0,
-            ema_momentum=config.ema,
-        ),
-        loss=loss_of(config.loss, config.label_smoothing),
-        metrics=[acc],
-        jit_compile=backend.compilation_of_convolutions(config.jit),
-    )
+            loss=loss_of(config.loss, config.label_smoothing),
+            metrics=[acc],
+            jit_compile=backend.compilation_of_convolutions(config.jit),
+        )
     progress = Progress(
         pipelines["train"],
         folder.resume_folder,

@@ -17,6 +17,7 @@ from emorec.artifacts.tables import write_table
 from emorec.batches.pipeline import Pipeline
 from emorec.errors import DataError, MissingExtraError
 from emorec.files import read_json, whole_file, write_json
+from emorec.training import division, hosts
 from emorec.training.following import tell
 
 
@@ -103,10 +104,16 @@ class Progress(keras.callbacks.Callback):
 
     def resume(self, model: keras.Model) -> int:
         """Load the state of an interrupted training; return the epochs it has done."""
-        if not self._path.is_file():
-            return 0
-        state = read_json(self._path)
+        state = read_json(self._path) if self._path.is_file() else {}
         if state.get("settings") != self.state["settings"]:
+            state = {}
+        hosts.here().agree(
+            [self.state["settings"], state],
+            f"{self.folder}: the hosts differ in their settings, their data, or what "
+            "they find of an interrupted training. Give all the same command and data, "
+            "and a folder on a file system that they share.",
+        )
+        if not state:
             return 0
         model.load_weights(self._weights(state["epochs"] - 1))
         for variable, value in zip(_random_states(model), state["random"], strict=True):
@@ -126,7 +133,7 @@ class Progress(keras.callbacks.Callback):
     def on_epoch_end(self, epoch, logs=None):
         """Record the epoch; save weights, then the state that names them."""
         history = self.state["history"]
-        for name, value in (logs or {}).items():
+        for name, value in hosts.here().of_leader(logs or {}).items():
             history.setdefault(name, []).append(float(value))
         names = {"loss", self.monitor, self.watched} - {"epoch"}
         if not all(np.isfinite(history[name][-1]) for name in names):
@@ -142,14 +149,8 @@ class Progress(keras.callbacks.Callback):
         before = {self.state["best_epoch"], epoch - 1}
         if better:
             self.state["best_epoch"] = epoch
-        self.state["random"] = [
-            np.asarray(variable).tolist() for variable in _random_states(self.model)
-        ]
-        with whole_file(self._weights(epoch)) as temporary:
-            self.model.save_weights(temporary)
-        write_json(self._path, self.state)
-        for old in before - {self.state["best_epoch"], epoch}:
-            self._weights(old).unlink(missing_ok=True)
+        if hosts.here().lead:
+            self._save(epoch, before)
         numbers = "  ".join(
             f"{name} {values[-1]:.4f}"
             for name, values in sorted(history.items())
@@ -160,6 +161,16 @@ class Progress(keras.callbacks.Callback):
         if self.ended:
             self.model.stop_training = True
         tell(epoch + 1, history)
+
+    def _save(self, epoch: int, before: set[int]) -> None:
+        self.state["random"] = [
+            np.asarray(variable).tolist() for variable in _random_states(self.model)
+        ]
+        with whole_file(self._weights(epoch)) as temporary:
+            self.model.save_weights(temporary)
+        write_json(self._path, self.state)
+        for old in before - {self.state["best_epoch"], epoch}:
+            self._weights(old).unlink(missing_ok=True)
 
     def restore_best(self, model: keras.Model) -> None:
         """Load the best weights."""
@@ -213,24 +224,34 @@ def fit(
     callbacks : list, optional
         Further Keras callbacks, such as TensorBoard.
     """
-    # Before the first step, which would else be traced once more with its variables.
-    model.optimizer.build(model.trainable_variables)
-    start = progress.resume(model)
-    if start:
-        progress.log(f"Going on after epoch {start} of an interrupted training.")
-    for epoch in range(start):
-        tell(epoch + 1, progress.state["history"])
-    if start < epochs and not progress.ended:
-        model.fit(
-            train.dataset,
-            validation_data=valid.dataset if valid else None,
-            epochs=epochs,
-            initial_epoch=start,
-            callbacks=[progress, *(callbacks or [])],
-            shuffle=False,  # the pipeline does it
-            verbose=0,
-        )
-    progress.restore_best(model)
+    divided, together = division.current(), hosts.here()
+    data = [train.dataset, valid.dataset if valid else None]
+    with division.scope():
+        # Before the first step, else traced once more with its variables.
+        model.optimizer.build(model.trainable_variables)
+    if divided:
+        divided.compile(model)
+        data = [dataset and divided.divided(dataset) for dataset in data]
+    with hosts.lost_hosts():
+        together.check_shared(progress.folder)
+        start = progress.resume(model)
+        if start:
+            progress.log(f"Going on after epoch {start} of an interrupted training.")
+        for epoch in range(start):
+            tell(epoch + 1, progress.state["history"])
+        if start < epochs and not progress.ended:
+            model.fit(
+                data[0],
+                validation_data=data[1],
+                epochs=epochs,
+                initial_epoch=start,
+                callbacks=[progress, *(callbacks or [])],
+                shuffle=False,  # the pipeline does it
+                verbose=0,
+            )
+        # The leader has written the weights.
+        together.meet()
+        progress.restore_best(model)
     return FitResult(
         history=progress.state["history"],
         best_epoch=progress.state["best_epoch"],

@@ -11,7 +11,7 @@ from emorec.artifacts.runs import RunFolder
 from emorec.evaluation.cards import card_after
 from emorec.evaluation.summary import plain
 from emorec.files import digest, whole_file
-from emorec.training import backend, objectives
+from emorec.training import backend, hosts, objectives
 from emorec.training.config import MoseiConfig
 from emorec.training.kept_data import kept
 from emorec.training.mosei_data import MoseiData, load_data
@@ -65,8 +65,11 @@ def settings_of(config: MoseiConfig, source: Source) -> dict[str, Any]:
 
 def run(
     config: MoseiConfig, source: Source, say: Say, data: MoseiData | None = None
-) -> MoseiResult:
+) -> MoseiResult | None:
     """Train (or load) and evaluate one network.
+
+    Of several hosts (`emorec.training.hosts`) all train, the first one evaluates, and
+    the others return None.
 
     Parameters
     ----------
@@ -105,13 +108,15 @@ def run(
         result.paths.insert(0, model_path)
         return result
     folder.claim(settings, config.overwrite)
+    together = hosts.here()
     if data is None:
         key = digest([config.of_data(), source.identity(), source.fingerprint()])
-        data = kept(key, lambda: load_data(config, source, say), say)
+        with together.in_turn():
+            data = kept(key, lambda: load_data(config, source, say), say)
     data = data.with_steps(config.fixed_num_steps)
     backend.prepare(config.seed, config.precision)
     scope = backend.strategy(config.gpus, config.batch_size)
-    with folder.alone():
+    with together.alone(folder):
         # Once more, for another run may have taken the name meanwhile.
         folder.claim(settings, config.overwrite)
         return _train_and_evaluate(config, source, data, folder, settings, scope, say)
@@ -125,16 +130,24 @@ def _train_and_evaluate(
     settings: dict[str, Any],
     scope: AbstractContextManager,
     say: Say,
-) -> MoseiResult:
+) -> MoseiResult | None:
     name, accelerators = backend.choose_backend(), backend.devices()
+    together = hosts.here()
     say(f"\nTraining on {name}, {', '.join(accelerators) or 'CPU'}.")
-    folder.write_record(settings, data.spec, system="mosei", status="training")
+    if together.lead:
+        folder.write_record(settings, data.spec, system="mosei", status="training")
     model, fitted, seconds = _train(config, data, folder, scope, digest(settings), say)
+    if not together.lead:
+        return None
+    _draw_history(config, data, folder, fitted)
     model_path = folder.folder / f"model_{config.param_name}.keras"
     paths = [model_path, *([model_path.with_suffix(".h5")] if config.h5 else [])]
     for path in paths:
         with whole_file(path) as temporary:
             model.save(temporary)
+    if together.count > 1:
+        # One host alone cannot compute with what lies on the devices of all.
+        model = backend.load_keras_model(model_path)
     result = evaluate(config, source, data, model, folder, settings, say)
     result.paths[:0] = paths
     folder.write_record(
@@ -150,6 +163,7 @@ def _train_and_evaluate(
             "seconds": round(seconds, 1),
             "backend": name,
             "devices": accelerators or ["CPU"],
+            "hosts": together.count,
             "parameters": model.count_params(),
         },
         segments={fold: len(store) for fold, store in data.stores.items()},
@@ -173,7 +187,7 @@ def _train(
     import keras
 
     from emorec.models.early_fusion import early_fusion
-    from emorec.training.fit import Progress, fit, tensorboard, write_history
+    from emorec.training.fit import Progress, fit, tensorboard
 
     train = pipeline_of(config, data, "train", shuffle=True)
     valid = pipeline_of(config, data, "valid")
@@ -204,7 +218,7 @@ def _train(
         f"{config.batch_size} an epoch."
     )
     callbacks = []
-    if config.tensorboard:
+    if config.tensorboard and hosts.here().lead:
         callbacks.append(tensorboard(folder.folder / "tensorboard" / config.param_name))
     progress = Progress(
         train,
@@ -217,8 +231,16 @@ def _train(
     began = time.perf_counter()
     fitted = fit(model, train, valid, config.num_epochs, progress, callbacks)
     seconds = time.perf_counter() - began
+    say(f"Kept epoch {fitted.best_epoch + 1}; {seconds:.1f} s of training.")
+    return model, fitted, seconds
+
+
+def _draw_history(
+    config: MoseiConfig, data: MoseiData, folder: RunFolder, fitted: FitResult
+) -> None:
     # After the training, which need not wait for matplotlib to be imported.
     from emorec.evaluation import figures
+    from emorec.training.fit import write_history
 
     write_history(folder.folder / f"history_{config.param_name}.csv", fitted.history)
     figures.save(
@@ -230,5 +252,3 @@ def _train(
         folder.folder / f"learning_curve_{config.param_name}.png",
         config.display_fig,
     )
-    say(f"Kept epoch {fitted.best_epoch + 1}; {seconds:.1f} s of training.")
-    return model, fitted, seconds

@@ -21,7 +21,7 @@ from emorec.files import digest
 from emorec.sequences.alignment import AlignedDataset, Entries
 from emorec.sequences.csd import ComputationalSequence
 from emorec.sequences.overlaps import EPSILON
-from emorec.training import mosei_scaling
+from emorec.training import hosts, mosei_scaling
 from emorec.training.config import MoseiConfig
 from emorec.training.mosei_aligned import is_current, load_aligned, write_beside
 from emorec.training.mosei_source import Say, Source
@@ -263,7 +263,7 @@ def _write_folds(
         written = write_pickle(path, [features, labels, store.ids])
         write_beside(path, written, identity)
     tables = {"report": report.table(), "nonfinite": report.nonfinite_table()}
-    for name, table in tables.items():
+    for name, table in tables.items() if hosts.here().lead else ():
         write_table(base / f"{config.pickle_name_fold}_{name}.csv", table)
     say("\nSegments per fold, and how many have each emotion:")
     say(counts(source.folds, stores, config).to_string(index=False))

@@ -1,0 +1,109 @@
+"""Processes of this machine that stand for hosts, on JAX without TensorFlow."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+
+ROOT = Path(__file__).resolve().parents[1]
+# A sane test takes a tenth of it, on a machine that does nothing else.
+LIMIT = 400
+TRAIN = """
+import sys
+sys.modules["tensorflow"] = None  # as where it is not installed; and it takes seconds
+from emorec.cli.app import main
+sys.exit(main(sys.argv[1:]))
+"""
+# The process of this rank ends as by a power cut after its second epoch.
+KILLED = """
+import os, signal, sys
+sys.modules["tensorflow"] = None
+rank = sys.argv.pop(1)
+from emorec.training import backend
+from emorec.cli.app import main
+
+prepare = backend.prepare
+
+def dying(*arguments):
+    from emorec.training import fit, hosts
+    end = fit.Progress.on_epoch_end
+
+    def on_epoch_end(self, epoch, logs=None):
+        end(self, epoch, logs)
+        if epoch == 1 and hosts.here().rank == int(rank):
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    fit.Progress.on_epoch_end = on_epoch_end
+    return prepare(*arguments)
+
+backend.prepare = dying
+sys.exit(main(sys.argv[1:]))
+"""
+
+
+def environment(**more: str) -> dict[str, str]:
+    """Return the environment of a process on JAX that compiles fast rather than well.
+
+    The tests' own variables for SLURM are not handed on.
+    """
+    own = {k: v for k, v in os.environ.items() if not k.startswith("SLURM_")}
+    flags = (
+        "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true"
+    )
+    return own | {
+        "PYTHONPATH": str(ROOT),
+        "KERAS_BACKEND": "jax",
+        "JAX_PLATFORMS": "cpu",
+        "XLA_FLAGS": f"{flags} {more.pop('flags', '')}",
+        **more,
+    }
+
+
+def free_port() -> int:
+    """Return a port that nobody listens on now."""
+    with socket.socket() as door:
+        door.bind(("127.0.0.1", 0))
+        return door.getsockname()[1]
+
+
+def run(folder, *options, hosts: int = 1, script: str = TRAIN, before=(), **more):
+    """Run ``emorec`` in `folder`, in processes that train together.
+
+    Returns one result a process: code, out, err.
+    """
+    words = [str(word) for option in options for word in _words(option)]
+    port = free_port()
+    started = []
+    for rank in range(hosts):
+        own = []
+        if hosts > 1:
+            own = ["--hosts", hosts, "--coordinator", f"127.0.0.1:{port}"]
+            own += ["--host_rank", rank]
+        started.append(
+            subprocess.Popen(
+                [sys.executable, "-c", script, *before, *words, *map(str, own)],
+                cwd=folder,
+                env=environment(**more),
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                text=True,
+            )
+        )
+    results = []
+    try:
+        for process in started:
+            out, err = process.communicate(timeout=LIMIT)
+            results.append(SimpleNamespace(code=process.returncode, out=out, err=err))
+    finally:
+        for process in started:
+            process.kill()
+            process.wait()
+    return results
+
+
+def _words(option) -> list:
+    return option.split() if isinstance(option, str) else [option]
