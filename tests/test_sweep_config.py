@@ -299,6 +299,19 @@ def test_tpe_without_optuna_names_the_extra(tmp_path, monkeypatch, capsys):
     assert not Path("models").exists()
 
 
+def test_a_sweep_of_failures_ends_with_their_reasons(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    Path("sweep.toml").write_text(
+        'command = ["mosi", "train", "nowhere"]\nmetric = "val_loss"\nmode = "min"\n'
+        "[search]\nnum_layers = [1, 2]\n"
+    )
+    assert app.main(["sweep", "sweep.toml", "--local"]) == 3
+    out = capsys.readouterr().out
+    assert "No trial finished" in out and "2 trials failed" in out
+    assert out.count("nowhere") >= 3
+    assert Path("models/sweeps/sweep/sweep.png").stat().st_size > 5_000
+
+
 def test_a_range_reads_what_it_writes():
     option = read_option("rate", {"low": 1, "high": 9, "step": 2})
     assert option.values == [1, 3, 5, 7, 9]

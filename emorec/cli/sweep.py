@@ -183,9 +183,12 @@ def _tell(own: Sweep) -> int:
 
     config, trials, output = own.config, own.ended(), own.output
     table = leaderboard(rows(trials, config), config.mode)
-    shown = table.drop(columns=["run", "seconds"]).head(_PRINTED)
-    say(f"\nBy {config.metric} on validation, {len(table)} finished trials:")
-    say(shown.to_string(index=False, na_rep=""))
+    if len(table):
+        shown = table.drop(columns=["run", "seconds"]).head(_PRINTED)
+        say(f"\nBy {config.metric} on validation, {len(table)} finished trials:")
+        say(shown.to_string(index=False, na_rep=""))
+    else:
+        say("\nNo trial finished.")
     states = [trial.state for trial in trials]
     if STOPPED in states:
         say(f"{states.count(STOPPED)} trials were stopped early, see sweep.csv.")

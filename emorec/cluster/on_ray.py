@@ -97,8 +97,9 @@ def _connected(resources: Resources) -> Iterator[None]:
             ray.init(resources.address, **quiet)
         except ConnectionError as error:
             raise SpecError(
-                f"--address {resources.address}: no Ray cluster answers there "
-                f"({error}). Start one with: ray start --head"
+                f"--address {resources.address}: no Ray cluster lets this process in "
+                f"({error}). Start one with: ray start --head; where it asks for a "
+                "token, set RAY_AUTH_TOKEN to the cluster's own."
             ) from error
     else:
         ray.init(

@@ -155,7 +155,7 @@ def _draw_option(
             fontsize=8,
         )
         axes.set_xlim(-0.6, len(words) - 0.4)
-        if legend:
+        if legend and words:
             axes.margins(y=0.2)
             axes.legend(fontsize=7, ncols=2, loc="upper right")
     axes.set_xlabel(name)
