@@ -150,6 +150,7 @@ def test_what_lacks_a_key_is_refused():
         (["mosei", "train"], {"num_node": 8}, "known: align_to_text"),
         (["mosei", "train"], {"model_name": "a"}, "the sweep says where"),
         (["mosei", "train"], {"overwrite": True}, "what is finished stays"),
+        (["mosei", "train"], {"hosts": 2}, "a trial is one process"),
         (["mosei", "train"], {"num_nodes": "many"}, "invalid int value: 'many'"),
         (["mosei", "train"], {"num_nodes": [8, 9]}, "not a list"),
         (["mosei", "train"], {"num_layers": 4}, "invalid choice: 4"),

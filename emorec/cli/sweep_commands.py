@@ -56,6 +56,9 @@ _REFUSED = {
     "no_train": "a trial trains",
     "overwrite": "what is finished stays",
     "display_fig": "nobody looks at a window per trial",
+    "hosts": "a trial is one process",
+    "host_rank": "a trial is one process",
+    "coordinator": "a trial is one process",
 }
 
 
