@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from emorec.cli import app, mosei
+from emorec.cli import app, hosts, mosei
 from emorec.cli.console import Parser
 from emorec.cli.mosei_options import add_options, config_of
 from emorec.training.config import MoseiConfig
@@ -221,6 +221,7 @@ def test_a_missing_or_unknown_command_exits_with_2(capsys, arguments):
 def test_main_py_and_emorec_mosei_train_take_the_same_options():
     mine = argparse.ArgumentParser()
     add_options(mine)
+    hosts.add_options(mine)
     group = argparse.ArgumentParser()
     mosei.add_commands(group)
     (commands,) = (a for a in group._actions if a.choices)
