@@ -80,19 +80,10 @@ def bytes_bar(
         yield lambda done: None
         return
     from rich import progress
-    from rich.console import Console
 
-    columns = (
-        progress.TextColumn("{task.description}"),
-        progress.BarColumn(),
-        progress.DownloadColumn(),
-        progress.TransferSpeedColumn(),
-        progress.TimeRemainingColumn(),
-    )
-    console = Console(stderr=True)
-    with progress.Progress(*columns, console=console, transient=True) as bar:
-        task = bar.add_task(description, completed=done, total=total)
-        yield lambda done: bar.update(task, completed=done)
+    shown = (progress.DownloadColumn(), progress.TransferSpeedColumn())
+    with _bar(description, shown, total, done) as tell:
+        yield tell
 
 
 @contextmanager
@@ -106,7 +97,6 @@ def media_bar(description: str, total: float) -> Iterator[Callable[[float], None
         yield lambda done: None
         return
     from rich import progress
-    from rich.console import Console
     from rich.text import Text
 
     class Speed(progress.ProgressColumn):
@@ -114,18 +104,38 @@ def media_bar(description: str, total: float) -> Iterator[Callable[[float], None
             speed = task.finished_speed or task.speed
             return Text("" if speed is None else f"{speed:.1f} x real time")
 
-    columns = (
+    # Over the last minutes: spans come in batches.
+    shown = (progress.TaskProgressColumn(), Speed())
+    with _bar(description, shown, total, period=300) as tell:
+        yield tell
+
+
+@contextmanager
+def _bar(
+    description: str,
+    shown: tuple,
+    total: float | None,
+    done: float = 0,
+    period: float = 30,
+) -> Iterator[Callable[[float], None]]:
+    """Draw a bar with columns of rich behind it, and the time that is left.
+
+    The speed is that of the last `period` seconds.
+    """
+    from rich import progress
+    from rich.console import Console
+
+    bar = progress.Progress(
         progress.TextColumn("{task.description}"),
         progress.BarColumn(),
-        progress.TaskProgressColumn(),
-        Speed(),
+        *shown,
         progress.TimeRemainingColumn(),
+        console=Console(stderr=True),
+        transient=True,
+        speed_estimate_period=period,
     )
-    console = Console(stderr=True)
-    with progress.Progress(
-        *columns, console=console, transient=True, speed_estimate_period=300
-    ) as bar:
-        task = bar.add_task(description, total=total)
+    with bar:
+        task = bar.add_task(description, completed=done, total=total)
         yield lambda done: bar.update(task, completed=done)
 
 
