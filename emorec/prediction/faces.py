@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from functools import cache
 from typing import TYPE_CHECKING, NamedTuple
@@ -13,6 +12,7 @@ from emorec.artifacts.found_runs import FoundRun
 from emorec.evaluation.single_label import softmax
 from emorec.features import faces
 from emorec.labels import LabelSchema
+from emorec.prediction.media import moments_of
 from emorec.prediction.predictor import Given
 from emorec.prediction.recordings import FACE, Recording, Span
 from emorec.progress import Stopwatch
@@ -116,18 +116,7 @@ class FacePredictor:
             self.image_input.size,
             self.watch,
         )
-        held: deque[tuple[float, list]] = deque()
-        ahead = next(seen, None)
-        for span in spans:
-            # What is later than all of the span; of the last moment, everything.
-            last = span.end >= recording.duration
-            while ahead is not None and (last or ahead[0] < span.end):
-                held.append(ahead)
-                ahead = next(seen, None)
-            while held and held[0][0] < span.start:
-                held.popleft()
-            inside = [m for m in held if last or m[0] < span.end]
-            yield self._main(inside)
+        yield from map(self._main, moments_of(seen, recording, spans))
 
     def _main(self, moments: list[tuple[float, list]]) -> Given:
         rows = [(time, *face) for time, found in moments for face in found]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -19,6 +19,10 @@ SOUND_SUFFIXES = audio.AUDIO_SUFFIXES | {
 }
 # Below this share of full scale, the noise of 16 bits, nobody can be heard.
 _SILENCE = 1e-4
+
+
+# Seconds, and what was found there.
+Moment = tuple[float, Any]
 
 
 class Contents(NamedTuple):
@@ -89,6 +93,32 @@ def _duration(path: Path, container) -> float:
     if end <= 0:
         raise DataError(f"{path}: holds no picture and no sound; it may be cut off.")
     return end
+
+
+def moments_of(
+    seen: Iterator[Moment], recording: Recording, spans: Sequence[Span]
+) -> Iterator[list[Moment]]:
+    """Yield what was seen in each span, holding no more than the spans need.
+
+    Parameters
+    ----------
+    seen : iterator of (float, object)
+        Seconds and what was found there, in the order of time.
+    recording : Recording
+        A span that ends with it has everything to the end.
+    spans : sequence of Span
+        Their beginnings in the order of time.
+    """
+    held: deque[Moment] = deque()
+    ahead = next(seen, None)
+    for span in spans:
+        last = span.end >= recording.duration
+        while ahead is not None and (last or ahead[0] < span.end):
+            held.append(ahead)
+            ahead = next(seen, None)
+        while held and held[0][0] < span.start:
+            held.popleft()
+        yield [moment for moment in held if last or moment[0] < span.end]
 
 
 def sound_of(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import fields
 from functools import cache
@@ -24,6 +23,7 @@ from emorec.features.landmarks import (
     shown_faces,
 )
 from emorec.features.video import read_frames
+from emorec.prediction.media import moments_of
 from emorec.prediction.predictor import Given
 from emorec.prediction.recordings import FACE, Recording, Span
 from emorec.training import backend
@@ -133,16 +133,8 @@ class MeldFacePredictor:
             yield from (Given(None, (), "no video") for _ in spans)
             return
         seen = self._seen(recording.video)
-        held: deque[tuple[float, list]] = deque()
-        ahead = next(seen, None)
-        for span in spans:
-            last = span.end >= recording.duration
-            while ahead is not None and (last or ahead[0] < span.end):
-                held.append(ahead)
-                ahead = next(seen, None)
-            while held and held[0][0] < span.start:
-                held.popleft()
-            inside = [found for time, found in held if last or time < span.end]
+        for moments in moments_of(seen, recording, spans):
+            inside = [found for _, found in moments]
             try:
                 points = main_landmarks(face for found in inside for face in found)
                 yield Given(shapes(points, self.size), (FACE,))
