@@ -1,6 +1,9 @@
 """Stores and locations: local folders and whatever fsspec reaches read the same."""
 
 import pickle
+import subprocess
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -9,7 +12,7 @@ from emorec.artifacts import stores
 from emorec.artifacts.cache import Cache
 from emorec.artifacts.locations import Folder, location
 from emorec.artifacts.stores import open_store
-from emorec.errors import DataError
+from emorec.errors import DataError, MissingExtraError, SpecError
 from tests.small_stores import SETTINGS, same, toys, write_store
 
 MADE = [entry for entry in toys() if entry.arrays]
@@ -60,9 +63,7 @@ def test_a_location_is_a_folder_of_whole_files(root, cache, tmp_path):
 
 def test_addresses_of_files_are_the_files(tmp_path):
     assert location(f"file://{tmp_path}/a%20b") == Folder(tmp_path / "a b")
-    assert location(tmp_path).is_local and location("a/b") == Folder(
-        tmp_path.__class__("a/b")
-    )
+    assert location(tmp_path).is_local and location("a/b") == Folder(Path("a/b"))
 
 
 def test_a_store_gives_what_was_written(root, cache, tmp_path):
@@ -145,3 +146,91 @@ def test_a_cut_or_damaged_shard_is_told_by_its_address(root, cache, tmp_path):
                 store.read(clip)
         with pytest.raises(DataError, match="damaged"):
             store.read("toy06")
+
+
+def test_a_damaged_copy_is_fetched_anew(cache, tmp_path):
+    pytest.importorskip("fsspec", reason="needs the extra remote")
+    write_store("memory://bucket/copies", toys(), scratch=tmp_path)
+    with open_store("memory://bucket/copies", cache) as store:
+        path = store.where.fetch(stores.shard_name(2))
+        data = bytearray(path.read_bytes())
+        data[data.find(MADE[-1].arrays["wide"].tobytes()[:64])] ^= 1
+        path.write_bytes(data)
+        with pytest.raises(DataError, match=r"^memory://bucket/copies/shards/00002.h5"):
+            store.read("toy06")
+        same(MADE[-1]._replace(arrays=store.read("toy06")), MADE[-1])
+
+
+def test_reading_a_clip_fetches_one_shard(monkeypatch, cache, tmp_path):
+    fsspec = pytest.importorskip("fsspec", reason="needs the extra remote")
+    write_store("memory://bucket/lazy", toys(), scratch=tmp_path)
+    memory, fetched = type(fsspec.filesystem("memory")), []
+    get_file = memory.get_file
+
+    def counted(self, path, *args, **kwargs):
+        fetched.append(path)
+        return get_file(self, path, *args, **kwargs)
+
+    monkeypatch.setattr(memory, "get_file", counted)
+    with open_store("memory://bucket/lazy", cache) as store:
+        assert len(store.ids) == 6 and fetched == []
+        store.read("toy04")
+        store.read("toy05", ["wide"])
+        assert fetched == ["/bucket/lazy/shards/00001.h5"]
+    with open_store("memory://bucket/lazy", cache) as store:
+        store.read("toy04")
+        assert len(fetched) == 1
+        store.read("toy00")
+    # Files that have changed in the store are fetched anew.
+    changed = [
+        e._replace(arrays={k: v[::-1] for k, v in e.arrays.items()}) for e in MADE
+    ]
+    write_store("memory://bucket/lazy", changed, scratch=tmp_path)
+    with open_store("memory://bucket/lazy", cache) as store:
+        for entry in changed:
+            same(entry._replace(arrays=store.read(entry.id)), entry)
+    assert fetched[2:] == [f"/bucket/lazy/shards/0000{n}.h5" for n in (0, 1)]
+    assert len(list(cache.folder.iterdir())) == 2
+
+
+@pytest.mark.parametrize("package", ["fsspec.core", "s3fs"])
+def test_what_an_address_needs_is_named(monkeypatch, package):
+    if package == "s3fs":
+        pytest.importorskip("fsspec", reason="needs the extra remote")
+        # As before anybody asked for s3.
+        monkeypatch.delitem(sys.modules["fsspec.registry"]._registry, "s3", False)
+    monkeypatch.setitem(sys.modules, package, None)
+    wanted = (
+        rf"s3://bucket/x needs the package '{package[:5].rstrip('.')}.*emorec\[remote\]"
+    )
+    with pytest.raises(MissingExtraError, match=wanted):
+        location("s3://bucket/x")
+
+
+def test_an_address_that_nobody_knows_is_told():
+    pytest.importorskip("fsspec", reason="needs the extra remote")
+    with pytest.raises(
+        SpecError, match=r"nowhere://x: expected a folder or an address"
+    ):
+        location("nowhere://x")
+
+
+READER = """
+import sys
+from emorec.artifacts.cache import Cache
+from emorec.artifacts.stores import open_store
+store = open_store(sys.argv[1], Cache(sys.argv[2], 10**6))
+print(len(list(store.entries())), sorted({"fsspec", "s3fs", "ray"} & set(sys.modules)))
+"""
+
+
+def test_a_local_store_needs_no_fsspec(tmp_path):
+    write_store(tmp_path / "store", toys(), scratch=tmp_path)
+    done = subprocess.run(
+        [sys.executable, "-c", READER, tmp_path / "store", tmp_path / "cache"],
+        cwd=Path(__file__).resolve().parents[1],
+        capture_output=True,
+        text=True,
+    )
+    assert done.stdout.split() == ["6", "[]"], done.stderr
+    assert not (tmp_path / "cache").exists()

@@ -167,13 +167,13 @@ class Shard:
         Part -> why it is missing, a clip each.
     """
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        with _readable(path):
+    def __init__(self, path: Path, name: str) -> None:
+        self.path, self._name = path, name
+        with _readable(name):
             # Whole when it has its name: nobody writes to it, so nobody locks it.
             self._file = h5py.File(path, "r", locking=False)
         try:
-            with _readable(path):
+            with _readable(name):
                 self._read_index()
         except BaseException:
             self._file.close()
@@ -182,10 +182,10 @@ class Shard:
     def _read_index(self) -> None:
         attributes = self._file.attrs
         if attributes.get("format") != FORMAT:
-            raise DataError(f"{self.path}: expected a shard of emorec, found another.")
+            raise DataError(f"{self._name}: expected a shard of emorec, found another.")
         if attributes["version"] != VERSION:
             raise DataError(
-                f"{self.path}: it has version {attributes['version']} of the format, "
+                f"{self._name}: it has version {attributes['version']} of the format, "
                 f"this emorec reads version {VERSION}. Use the emorec that wrote it."
             )
         self.settings = str(attributes["settings"])
@@ -223,7 +223,7 @@ class Shard:
             When the file is damaged there.
         """
         arrays = {}
-        with _readable(self.path):
+        with _readable(self._name):
             for name in self._rows if names is None else names:
                 if name not in self._rows:
                     continue
@@ -257,15 +257,22 @@ class Shard:
         self._file.close()
 
 
-def open_shard(path: str | Path) -> Shard:
+def open_shard(path: str | Path, name: str | None = None) -> Shard:
     """Open a shard for reading.
+
+    Parameters
+    ----------
+    path : path
+        The file.
+    name : str, optional
+        What messages call it, where the file is a copy of another.
 
     Raises
     ------
     DataError
         When the file is missing, cut off, damaged, or no shard.
     """
-    return Shard(Path(path))
+    return Shard(Path(path), name or str(path))
 
 
 def _check_storage(stored: h5py.Dataset) -> None:
@@ -280,16 +287,20 @@ def _check_storage(stored: h5py.Dataset) -> None:
 
 
 @contextmanager
-def _readable(path: Path) -> Iterator[None]:
+def _readable(name: str) -> Iterator[None]:
     try:
         yield
     except DataError:
         raise
     except FileNotFoundError as error:
-        raise DataError(f"{path}: expected a shard, found no file.") from error
+        raise DataError(f"{name}: expected a shard, found no file.") from error
     except Exception as error:  # damage shows as nearly any error
         raise DataError(
-            f"{path}: expected a whole shard of emorec, found one that is damaged, cut "
-            f"off or no shard ({error}). Delete it; the extraction that made it, "
-            "repeated, writes it anew."
+            f"{name}: expected a whole shard of emorec, found one that is damaged, cut "
+            f"off or no shard ({_first_line(error)}). Delete it; the extraction that "
+            "made it, repeated, writes it anew."
         ) from error
+
+
+def _first_line(error: Exception) -> str:
+    return f"{type(error).__name__}: {error}".partition("\n")[0].rstrip(".")

@@ -15,6 +15,7 @@ import io
 import json
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -22,7 +23,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from emorec.artifacts.cache import Cache
+from emorec.artifacts.cache import SIZE_VARIABLE, Cache
 from emorec.artifacts.locations import Location, location
 from emorec.artifacts.shards import Entry, Shard, open_shard
 from emorec.errors import DataError, SpecError, shorten
@@ -36,6 +37,7 @@ FAILURE_COLUMNS = ("id", "part", "reason")
 KIND = "kind"
 # Shards that a store keeps open: training reads clips in any order.
 _OPEN = 8
+_TRIES = 3
 
 
 def shard_name(number: int) -> str:
@@ -183,7 +185,8 @@ class Store:
                 f"{self._address(self._shard_of[id])}: {PLAN} expects the clip '{id}' "
                 "there, but it is not. Repeat the extraction."
             )
-        entry = shard.entry(rows[id], names)
+        with self._reading(self._shard_of[id], shard.path):
+            entry = shard.entry(rows[id], names)
         lacking = [name for name in names or () if name not in entry.arrays]
         if lacking or not entry.arrays:
             reasons = "; ".join(
@@ -209,7 +212,8 @@ class Store:
             for name, row in rows.items():
                 if self._shard_of.get(name) != number:
                     continue
-                entry = shard.entry(row, names)
+                with self._reading(number, shard.path):
+                    entry = shard.entry(row, names)
                 if entry.arrays:
                     yield entry
 
@@ -231,16 +235,30 @@ class Store:
         return self._open[number]
 
     def _fetched(self, number: int) -> Shard:
-        path = self.where.fetch(shard_name(number))
-        if not self.where.is_local and not path.is_file():
-            # Another process needed its room in the cache in this very moment.
+        for _ in range(_TRIES):
             path = self.where.fetch(shard_name(number))
+            with self._reading(number, path):
+                try:
+                    return open_shard(path, self._address(number))
+                except DataError:
+                    if path.exists():
+                        raise
+                    # Another process needed its room in the cache in this moment.
+        raise DataError(
+            f"{self._address(number)}: its copy goes from the cache before it can be "
+            f"opened. Set {SIZE_VARIABLE} to more gigabytes."
+        )
+
+    @contextmanager
+    def _reading(self, number: int, path: Path) -> Iterator[None]:
+        """Remove the copy of a remote shard that cannot be read, lest it stays."""
         try:
-            return open_shard(path)
-        except DataError as error:
-            if self.where.is_local:
-                raise
-            raise DataError(f"{self._address(number)}, fetched to {error}") from error
+            yield
+        except DataError:
+            if not self.where.is_local:
+                self._open.pop(number, None)
+                path.unlink(missing_ok=True)
+            raise
 
     def _address(self, number: int) -> str:
         return f"{self.where.name}/{shard_name(number)}"
