@@ -159,3 +159,50 @@ def test_two_devices_learn_what_one_learns(train, miniature, tmp_path):
     # Each device normalises by the statistics of its own half of a batch.
     for name in ("loss", "val_loss"):
         np.testing.assert_allclose(received[name], expected[name], rtol=0.02)
+
+
+MESSAGES = """
+import re, sys
+sys.modules["tensorflow"] = None
+from emorec.training import backend
+backend.choose_backend()
+import jax
+import numpy as np
+from emorec.models.early_fusion import early_fusion
+from emorec.training import division
+
+def messages(rows, steps=5, widths=(4, 3)):
+    divided = division.begin(2, rows)
+    with divided.scope():
+        model = early_fusion(widths, 2, 2, 8)
+        model.compile(optimizer="adam", loss="mean_absolute_error")
+        model.optimizer.build(model.trainable_variables)
+    inputs = {
+        "features": np.ones((rows, steps, sum(widths)), np.float32),
+        "mask": np.ones((rows, steps), bool),
+        "presence": np.ones((rows, steps, len(widths)), np.float32),
+    }
+    batch = divided.place((inputs, np.ones((rows, 2), np.float32)), rows)
+    model._symbolic_build(data_batch=batch)
+    kinds = (
+        model.trainable_variables,
+        model.non_trainable_variables,
+        model.optimizer.variables,
+        model.metrics_variables,
+    )
+    state = tuple([variable.value for variable in kind] for kind in kinds)
+    program = jax.jit(model.train_step).lower(state, batch).compile().as_text()
+    sent = re.findall(
+        r"= (.*?) (all-reduce|all-gather|all-to-all|collective-permute)[(]", program
+    )
+    return sorted((kind, re.sub(r"/[*].*?[*]/", "", shapes)) for shapes, kind in sent)
+
+few, many = messages(8), messages(16)
+print(few == many, {kind for kind, _ in few})
+"""
+
+
+def test_what_devices_send_does_not_grow_with_the_batch(monkeypatch, tmp_path):
+    # Sums over the batch travel, never rows of it.
+    monkeypatch.setenv("XLA_FLAGS", "--xla_force_host_platform_device_count=2")
+    assert process(MESSAGES, tmp_path) == "True {'all-reduce'}"

@@ -170,17 +170,24 @@ def _backward(upstream, hidden, kept, recurrent_kernel, reverse):
     directions, units = recurrent_kernel.shape[:2]
     entering = upstream, *kept
     (dz,) = _scan(step, (start, start), entering, [4 * units], reverse=True)
+    # The batch comes first where it is joined with the steps: XLA can divide the first
+    # of joined axes among devices, and would send all rows to all of them for another.
     drecurrent = ops.stack(
         [
             ops.matmul(
-                ops.transpose(ops.reshape(hidden[:-1, number], (-1, units))),
-                ops.reshape(dz[1:, number], (-1, 4 * units)),
+                ops.transpose(_rows_first(hidden[:-1, number])),
+                _rows_first(dz[1:, number]),
             )
             for number in range(directions)
         ]
     )
     dbias = ops.reshape(ops.sum(dz, axis=(0, 2)), (-1,))
     return _by_batch(dz, reverse), dbias, drecurrent
+
+
+def _rows_first(x):
+    """Turn (T, B, N) into (BT, N)."""
+    return ops.reshape(ops.transpose(x, (1, 0, 2)), (-1, x.shape[-1]))
 
 
 def _by_direction(x, reverse):
