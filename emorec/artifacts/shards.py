@@ -1,8 +1,9 @@
 """Shards: the arrays of some dozens of clips in one HDF5 file.
 
-Arrays of one name lie one after another in one dataset, ``arrays/NAME``, and
-``rows/NAME`` says which rows are a clip's. Every byte of the file is under a checksum,
-which HDF5 compares when it reads.
+Arrays of one name lie one after another in one dataset, ``arrays/NAME``. The dataset
+``index`` is a JSON text: "ids", "sources" and "reasons" of the clips, "rows" with the
+rows of each clip in each dataset, and "settings". Every byte of the file is under a
+checksum, which HDF5 compares when it reads.
 """
 
 from __future__ import annotations
@@ -17,17 +18,13 @@ from typing import NamedTuple
 import h5py
 import numpy as np
 
+from emorec.artifacts.shard_columns import AT_ONCE, Column
 from emorec.errors import DataError
 from emorec.files import whole_file
 from emorec.sequences.hdf5 import Members, read_array
 
 FORMAT, VERSION = "emorec shard", 1
-_ARRAYS, _ROWS = "arrays", "rows"
-_IDS, _SOURCES, _REASONS = "ids", "sources", "reasons"
-# Bytes of a chunk, the unit that is read, checked and padded at the end: that of the
-# first clip's array within these bounds.
-_CHUNK = (4 * 1024, 256 * 1024)
-_ABSENT = -1
+_ARRAYS, _INDEX = "arrays", "index"
 
 
 class Entry(NamedTuple):
@@ -69,85 +66,34 @@ def write_shard(path: Path, entries: Iterable[Entry], settings: str) -> None:
     DataError
         When an array does not go with those of its name, or the file cannot be written.
     """
-    ids: list[str] = []
-    sources: list[tuple[int, int]] = []
-    reasons: list[dict[str, str]] = []
-    rows: dict[str, list[tuple[int, int]]] = {}
+    index: dict[str, list] = {"ids": [], "sources": [], "reasons": []}
+    columns: dict[str, Column] = {}
     # In the format of HDF5 1.10 metadata have checksums, too.
     with (
         whole_file(path) as temporary,
         h5py.File(temporary, "w", libver=("v110", "v110")) as file,
     ):
-        arrays = file.create_group(_ARRAYS)
-        for entry in entries:
+        group = file.create_group(_ARRAYS)
+        for row, entry in enumerate(entries):
             for name, array in entry.arrays.items():
-                known = rows.setdefault(name, [])
-                known += [(_ABSENT, _ABSENT)] * (len(ids) - len(known))
-                known.append(_append(arrays, name, array, f"{path}: {entry.id}"))
-            ids.append(entry.id)
-            sources.append(entry.source)
-            reasons.append(entry.reasons)
-        if len(set(ids)) != len(ids):
+                if name not in columns:
+                    columns[name] = Column(name)
+                columns[name].append(group, row, array, f"{path}: {entry.id}")
+            index["ids"].append(entry.id)
+            index["sources"].append([int(number) for number in entry.source])
+            index["reasons"].append(entry.reasons)
+        if len(set(index["ids"])) != len(index["ids"]):
             raise DataError(f"{path}: expected each clip once.")
-        group = file.create_group(_ROWS)
-        for name, known in rows.items():
-            known += [(_ABSENT, _ABSENT)] * (len(ids) - len(known))
-            _store(group, name, np.array(known, np.int64))
-        texts = [name.encode() for name in ids]
-        _store(file, _IDS, np.array(texts, f"S{max(map(len, texts), default=0) or 1}"))
-        _store(file, _SOURCES, np.array(sources, np.int64).reshape(-1, 2))
-        packed = json.dumps(reasons).encode()
-        _store(file, _REASONS, np.frombuffer(packed, np.uint8))
-        file.attrs.update(format=FORMAT, version=VERSION, settings=settings)
-
-
-def _store(group: h5py.Group, name: str, array: np.ndarray) -> None:
-    form = array.shape[1:]
-    group.create_dataset(
-        name,
-        data=array,
-        maxshape=(None, *form),
-        chunks=(max(1, len(array)), *form),
-        fletcher32=True,
-    )
-
-
-def _append(
-    group: h5py.Group, name: str, array: np.ndarray, where: str
-) -> tuple[int, int]:
-    """Append an array to those of its name; return its first row and that behind it."""
-    array = np.asarray(array)
-    if array.dtype.kind not in "biuf" or array.ndim == 0 or 0 in array.shape[1:]:
-        raise DataError(
-            f"{where}: expected '{name}' to be an array of numbers with a row a step, "
-            f"received {array.dtype} {array.shape}."
-        )
-    if "/" in name or name in ("", "."):
-        raise DataError(f"{where}: an array cannot be named '{name}'.")
-    if name not in group:
-        form = array.shape[1:]
-        row = max(1, math.prod(form) * array.dtype.itemsize)
-        size = min(max(array.nbytes, _CHUNK[0]), _CHUNK[1])
-        group.create_dataset(
-            name,
-            (0, *form),
-            array.dtype,
-            maxshape=(None, *form),
-            chunks=(max(1, size // row), *form),
-            fletcher32=True,
-        )
-    stored = group[name]
-    if (array.dtype, array.shape[1:]) != (stored.dtype, stored.shape[1:]):
-        raise DataError(
-            f"{where}: expected '{name}' as that of the clips before, {stored.dtype} "
-            f"(T, {', '.join(map(str, stored.shape[1:]))}), received {array.dtype} "
-            f"{array.shape}."
-        )
-    first, behind = len(stored), len(stored) + len(array)
-    stored.resize(behind, axis=0)
-    if array.size:
-        stored[first:] = array
-    return first, behind
+        for column in columns.values():
+            column.flush()
+        rows = {
+            name: [column.rows.get(row) for row in range(len(index["ids"]))]
+            for name, column in columns.items()
+        }
+        text = json.dumps(index | {"rows": rows, "settings": settings})
+        data = np.frombuffer(text.encode(), np.uint8)
+        file.create_dataset(_INDEX, data=data, chunks=data.shape, fletcher32=True)
+        file.attrs.update(format=FORMAT, version=VERSION)
 
 
 class Shard:
@@ -188,18 +134,17 @@ class Shard:
                 f"{self._name}: it has version {attributes['version']} of the format, "
                 f"this emorec reads version {VERSION}. Use the emorec that wrote it."
             )
-        self.settings = str(attributes["settings"])
         content = Members(self._file)
-        self.ids = [name.decode() for name in read_array(content[_IDS])]
-        self.sources = [(int(a), int(b)) for a, b in read_array(content[_SOURCES])]
-        self.reasons = json.loads(read_array(content[_REASONS]).tobytes())
-        if not len(self.ids) == len(self.sources) == len(self.reasons):
+        index = json.loads(read_array(content[_INDEX]).tobytes())
+        self.settings = str(index["settings"])
+        self.ids = [str(name) for name in index["ids"]]
+        self.sources = [(int(size), int(time)) for size, time in index["sources"]]
+        self.reasons = [dict(reasons) for reasons in index["reasons"]]
+        self._rows = dict(index["rows"])
+        lengths = map(len, (self.sources, self.reasons, *self._rows.values()))
+        if set(lengths) - {len(self.ids)}:
             raise ValueError("its lists differ in length")
         self._arrays = content[_ARRAYS]
-        rows = content[_ROWS]
-        self._rows = {name: read_array(rows[name]) for name in rows}
-        if any(rows.shape != (len(self.ids), 2) for rows in self._rows.values()):
-            raise ValueError("its lists differ in length")
         self._opened: dict[str, h5py.Dataset] = {}
 
     @property
@@ -222,24 +167,60 @@ class Shard:
         DataError
             When the file is damaged there.
         """
-        arrays = {}
         with _readable(self._name):
-            for name in self._rows if names is None else names:
-                if name not in self._rows:
-                    continue
-                first, behind = map(int, self._rows[name][row])
-                if first == _ABSENT:
-                    continue
-                stored = self._dataset(name)
-                if not 0 <= first <= behind <= len(stored):
-                    raise ValueError(f"'{name}' has no rows {first} to {behind}")
-                arrays[name] = stored[first:behind]
+            arrays = {
+                name: self._dataset(name)[slice(*rows)]
+                for name in self._chosen(names)
+                if (rows := self._rows[name][row]) is not None
+            }
         return Entry(self.ids[row], self.sources[row], arrays, dict(self.reasons[row]))
+
+    def entries(self, names: Sequence[str] | None = None) -> Iterator[Entry]:
+        """Yield all clips in order, faster than one by one.
+
+        Parameters
+        ----------
+        names : sequence of str, optional
+            Read only these arrays, as far as a clip has them.
+        """
+        chosen = self._chosen(names)
+        at: dict[str, tuple[int, np.ndarray]] = {}
+        for row in range(len(self)):
+            arrays = {}
+            for name in chosen:
+                if (rows := self._rows[name][row]) is not None:
+                    with _readable(self._name):
+                        arrays[name] = self._ahead(at, name, *rows)
+            yield Entry(
+                *(self.ids[row], self.sources[row], arrays, dict(self.reasons[row]))
+            )
+
+    def _chosen(self, names: Sequence[str] | None) -> list[str]:
+        if names is None:
+            return list(self._rows)
+        return [name for name in names if name in self._rows]
+
+    def _ahead(
+        self, at: dict[str, tuple[int, np.ndarray]], name: str, first: int, behind: int
+    ) -> np.ndarray:
+        """Return rows of a dataset, and read the next ones with them."""
+        begin, window = at.get(name, (0, None))
+        if window is None or first < begin or behind > begin + len(window):
+            stored = self._dataset(name)
+            row = math.prod(stored.shape[1:]) * stored.dtype.itemsize
+            window = stored[first : max(behind, first + AT_ONCE // row)]
+            at[name] = begin, window = first, window
+        # A copy: kept by the caller, it does not keep the others.
+        return window[first - begin : behind - begin].copy()
 
     def _dataset(self, name: str) -> h5py.Dataset:
         if name not in self._opened:
             stored = self._arrays[name]
             _check_storage(stored)
+            # Rising within the dataset: a slice beyond its end is cut, not refused.
+            ends = [end for rows in self._rows[name] if rows for end in rows]
+            if ends != sorted(ends) or not 0 <= ends[0] <= ends[-1] <= len(stored):
+                raise ValueError(f"'{name}' has not the rows that its index tells")
             self._opened[name] = stored
         return self._opened[name]
 

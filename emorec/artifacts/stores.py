@@ -208,42 +208,40 @@ class Store:
             Only these arrays, as far as a clip has them.
         """
         for number in sorted(set(self._shard_of.values())):
-            shard, rows = self._shard(number)
-            for name, row in rows.items():
-                if self._shard_of.get(name) != number:
-                    continue
-                with self._reading(number, shard.path):
-                    entry = shard.entry(row, names)
-                if entry.arrays:
-                    yield entry
+            # Its own, which reading other clips meanwhile does not close.
+            with self._opened(number) as shard, self._reading(number, shard.path):
+                for entry in shard.entries(names):
+                    if entry.arrays and self._shard_of.get(entry.id) == number:
+                        yield entry
 
     def _shard(self, number: int) -> tuple[Shard, dict[str, int]]:
-        if number in self._open:
-            self._open.move_to_end(number)
-            return self._open[number]
-        shard = self._fetched(number)
-        if shard.settings != digest(self.settings):
+        """Return a shard that stays open, and where in it each clip is."""
+        if number not in self._open:
+            shard = self._opened(number)
+            self._open[number] = shard, {id: row for row, id in enumerate(shard.ids)}
+        self._open.move_to_end(number)
+        while len(self._open) > _OPEN:
+            self._open.popitem(last=False)[1][0].close()
+        return self._open[number]
+
+    def _opened(self, number: int) -> Shard:
+        for _ in range(_TRIES):
+            path = self.where.fetch(shard_name(number))
+            with self._reading(number, path):
+                try:
+                    shard = open_shard(path, self._address(number))
+                except DataError:
+                    if path.exists():
+                        raise
+                    # Another process needed its room in the cache in this moment.
+                    continue
+            if shard.settings == digest(self.settings):
+                return shard
             shard.close()
             raise DataError(
                 f"{self._address(number)}: it was extracted with other settings than "
                 f"{SETTINGS} says. Delete it, and repeat the extraction."
             )
-        rows = {name: row for row, name in enumerate(shard.ids)}
-        self._open[number] = shard, rows
-        while len(self._open) > _OPEN:
-            self._open.popitem(last=False)[1][0].close()
-        return self._open[number]
-
-    def _fetched(self, number: int) -> Shard:
-        for _ in range(_TRIES):
-            path = self.where.fetch(shard_name(number))
-            with self._reading(number, path):
-                try:
-                    return open_shard(path, self._address(number))
-                except DataError:
-                    if path.exists():
-                        raise
-                    # Another process needed its room in the cache in this moment.
         raise DataError(
             f"{self._address(number)}: its copy goes from the cache before it can be "
             f"opened. Set {SIZE_VARIABLE} to more gigabytes."
