@@ -24,7 +24,7 @@ import numpy as np
 import pandas as pd
 
 from emorec.artifacts.cache import SIZE_VARIABLE, Cache
-from emorec.artifacts.locations import Location, location
+from emorec.artifacts.locations import Location, is_address, location
 from emorec.artifacts.shards import Entry, Shard, open_shard
 from emorec.errors import DataError, SpecError, shorten
 from emorec.files import digest
@@ -278,6 +278,13 @@ def open_store(root: str | Path, cache: Cache | None = None) -> Store:
         When there is none, or the place cannot be read.
     """
     return Store(location(root, cache))
+
+
+def is_store(root: str | Path) -> bool:
+    """Return whether a folder looks like a store; an address always does."""
+    if is_address(root):
+        return True
+    return all((Path(root) / name).is_file() for name in (SETTINGS, PLAN))
 
 
 def check_kind(store: Store, kind: str) -> None:

@@ -71,9 +71,9 @@ def add_benchmark(commands: argparse._SubParsersAction) -> None:
     )
     parser.add_argument(
         "--faces",
-        metavar="FILE",
-        help="logits.npz of emorec faces label for the corpus' videos: its features "
-        "as a further row",
+        metavar="PATH",
+        help="logits.npz of emorec faces label, or a store of emorec extract teacher, "
+        "for the corpus' videos: its features as a further row",
     )
     parser.add_argument(
         "--aggregator",

@@ -107,7 +107,8 @@ def add_corpus(parser: argparse.ArgumentParser, option: bool = False) -> None:
         "--logits",
         nargs="+",
         metavar="PATH",
-        help="logits.npz of emorec faces label, or folders of such (DIR/logits)",
+        help="logits.npz of emorec faces label, stores of emorec extract teacher "
+        "(folders or addresses), or folders of such (DIR/logits)",
     )
     parser.add_argument(
         "--split",

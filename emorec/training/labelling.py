@@ -20,7 +20,7 @@ import numpy as np
 import pandas as pd
 
 from emorec.artifacts.claims import claim
-from emorec.artifacts.logits import ARRAYS, Logits, load_arrays, write_logits
+from emorec.artifacts.logits import ARRAYS, LOGITS, Logits, load_arrays, write_logits
 from emorec.artifacts.tables import write_table
 from emorec.corpora.clips import Clip
 from emorec.errors import DataError, SpecError
@@ -37,7 +37,7 @@ from emorec.training.clip_labels import (
     label_clip,
 )
 
-SETTINGS, LOGITS = "settings.json", "logits.npz"
+SETTINGS = "settings.json"
 SCORES, FAILURES = "scores.csv", "failures.csv"
 SHEET, SHEETS = "contact_sheet.png", "contact_sheets"
 # Clips on the common contact sheet; more is no picture to look at.

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from emorec.artifacts.logits import Logits, read_logits
+from emorec.artifacts.logits import Logits, find_logits, read_logits
 from emorec.corpora import voxceleb
 from emorec.corpora.clips import find_clips
 from emorec.corpora.voxceleb import PARTITIONS, Voices, clip_id
@@ -125,8 +125,8 @@ def join(
     voices : Voices
         From `emorec.corpora.voxceleb.read_voxceleb`.
     shards : sequence of path
-        Files of ``emorec faces label``, or folders that hold such ``logits.npz``,
-        also several levels below.
+        Files of ``emorec faces label``, stores of ``emorec extract teacher`` (their
+        folders or addresses), or folders that hold such, also several levels below.
     dataset : str
         Name of the corpus.
     num_emotions : int
@@ -151,7 +151,7 @@ def join(
             f"{num_emotions} emotions: expected 2 to {len(FERPLUS)}, the first of "
             f"{', '.join(FERPLUS.labels)}."
         )
-    files = _files(shards)
+    files = find_logits(shards)
     parts, teachers = [], set()
     places: dict[str, tuple[int, int]] = {}
     for number, path in enumerate(files):
@@ -212,18 +212,6 @@ def join(
         dataset,
         teachers.pop(),
     )
-
-
-def _files(shards: Sequence[str | Path]) -> list[Path]:
-    found: list[Path] = []
-    for path in map(Path, shards):
-        inside = sorted(path.rglob("logits.npz")) if path.is_dir() else [path]
-        if not inside:
-            raise DataError(f"{path}: no logits.npz; make one: emorec faces label.")
-        found += inside
-    if not found:
-        raise DataError("No logits of a teacher; make some: emorec faces label.")
-    return sorted(set(found))
 
 
 def _rows(part: Logits, clip: int) -> tuple[np.ndarray, np.ndarray]:
