@@ -116,6 +116,40 @@ def test_a_clip_twice_is_refused_and_the_earlier_file_stays(copy):
     assert len(read_all(copy)) == 7
 
 
+FULL = """
+import resource, signal, sys
+from pathlib import Path
+import numpy as np
+from emorec.artifacts.shards import Entry, open_shard, write_shard
+from emorec.errors import DataError
+folder = Path(sys.argv[1])
+def entries(rows):
+    return [Entry(str(n), (n, n), {"x": np.ones((rows, 9))}, {}) for n in range(9)]
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+for limit in (0, 1, 3000, 20_000, 100_000, 300_000):
+    for rows in (1000, 30_000):
+        resource.setrlimit(resource.RLIMIT_FSIZE, (limit, resource.RLIM_INFINITY))
+        try:
+            write_shard(folder / "a.h5", entries(rows), "")
+            print("written")
+        except DataError as error:
+            assert "cannot be written (File too large)" in str(error), error
+        assert list(folder.iterdir()) == []
+resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY,) * 2)
+write_shard(folder / "a.h5", entries(10), "")
+assert len(open_shard(folder / "a.h5")) == 9
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="limits the size of files")
+def test_a_full_disk_is_told_and_leaves_nothing(tmp_path):
+    # Nor does it break the process, as HDF5 does when it cannot write.
+    done = subprocess.run(
+        [sys.executable, "-c", FULL, tmp_path], cwd=ROOT, capture_output=True, text=True
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
 def test_a_cut_file_is_told(copy):
     data = copy.read_bytes()
     for size in (0, 1, 7, 100, len(data) // 2, len(data) - 1):

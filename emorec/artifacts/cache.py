@@ -1,7 +1,7 @@
 """Copies of remote files on the local disk, within a bound of bytes.
 
-The least recently used copies go first. Several processes, also of several users of one
-folder, may use a cache at a time: a file is fetched by one, the others wait for it.
+The least recently used copies go first. Several processes may use a cache at a time: a
+file is fetched by one, the others wait for it.
 """
 
 from __future__ import annotations

@@ -18,7 +18,7 @@ from typing import NamedTuple
 import h5py
 import numpy as np
 
-from emorec.artifacts.shard_columns import AT_ONCE, Column
+from emorec.artifacts.shard_writing import AT_ONCE, Column, Sink
 from emorec.errors import DataError
 from emorec.files import whole_file
 from emorec.sequences.hdf5 import Members, read_array
@@ -71,7 +71,8 @@ def write_shard(path: Path, entries: Iterable[Entry], settings: str) -> None:
     # In the format of HDF5 1.10 metadata have checksums, too.
     with (
         whole_file(path) as temporary,
-        h5py.File(temporary, "w", libver=("v110", "v110")) as file,
+        Sink(temporary) as sink,
+        h5py.File(sink, "w", libver=("v110", "v110")) as file,
     ):
         group = file.create_group(_ARRAYS)
         for row, entry in enumerate(entries):

@@ -1,8 +1,11 @@
-"""The arrays of one name on their way into a shard."""
+"""What is between the arrays of clips and a shard's bytes on the disk."""
 
 from __future__ import annotations
 
 import math
+import os
+from pathlib import Path
+from typing import IO
 
 import h5py
 import numpy as np
@@ -110,3 +113,85 @@ class Column:
         if self._count > first:
             stored[first:] = np.concatenate(self._waiting)
         self._waiting, self._bytes = [], 0
+
+
+class Sink:
+    """The file that HDF5 writes to; a context manager.
+
+    HDF5 writes much of a file when it closes it, and after a write that fails, as on a
+    full disk, the whole process breaks down. So it is never told: what comes after the
+    first error is thrown away, and the error is raised when HDF5 has closed.
+
+    Parameters
+    ----------
+    path : Path
+        The file; emptied.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._file: IO[bytes] = path.open("w+b")
+        self._error: OSError | None = None
+        self._at = self._end = 0
+
+    def __enter__(self) -> Sink:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        try:
+            self._file.close()
+        except OSError as failure:
+            self._error = self._error or failure
+        if self._error is not None:
+            raise self._error
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        """Go to a place, counted from the beginning or the end."""
+        self._at = offset + (self._end if whence == os.SEEK_END else 0)
+        return self._at
+
+    def tell(self) -> int:
+        """Return the place."""
+        return self._at
+
+    def write(self, data: memoryview) -> int:
+        """Write, as long as nothing has failed."""
+        if self._error is None:
+            try:
+                self._file.seek(self._at)
+                self._file.write(data)
+            except OSError as error:
+                self._error = error
+        self._at += len(data)
+        self._end = max(self._end, self._at)
+        return len(data)
+
+    def read(self, size: int) -> bytes:
+        """Read so many bytes; see `readinto`."""
+        buffer = bytearray(size)
+        self.readinto(memoryview(buffer))
+        return bytes(buffer)
+
+    def readinto(self, buffer: memoryview) -> int:
+        """Read; zeros, once something has failed."""
+        buffer[:] = bytes(len(buffer))
+        if self._error is None:
+            try:
+                self._file.seek(self._at)
+                self._file.readinto(buffer)
+            except OSError as error:
+                self._error = error
+        self._at += len(buffer)
+        return len(buffer)
+
+    def truncate(self, size: int) -> int:
+        """Give the file its length."""
+        self._end = size
+        if self._error is None:
+            try:
+                self._file.truncate(size)
+            except OSError as error:
+                self._error = error
+        return size
+
+    def flush(self) -> None:
+        """Do nothing: a file counts when it is whole."""
