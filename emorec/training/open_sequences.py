@@ -1,7 +1,7 @@
 """Writing the .csd files of open features: of parts in a folder, or of a store.
 
-The output folder gets ``open_words.csd``, ``open_face.csd`` and ``open_voice.csd``, each
-with its settings in the metadata; ``open_steps.csd``, windows of equal length; and
+The output folder gets ``open_words.csd``, ``open_face.csd`` and ``open_voice.csd``,
+each with its settings in the metadata; ``open_steps.csd``, windows of equal length; and
 ``failures.csv``, what could not be extracted, and why.
 """
 
@@ -91,9 +91,9 @@ def write_sequences(
                 settings[PATH] = places.get(part, what)
 
             def rows(name: str, part: str = part) -> Rows:
-                names = [f"{part}_{field}" for field in Rows._fields]
-                found = store.read(name, names)
-                return Rows(*(found[each] for each in names))
+                fields = [f"{part}_{field}" for field in Rows._fields]
+                found = store.read(name, fields)
+                return Rows(*(found[field] for field in fields))
 
             letter = PARTS[part]
             paths.append(

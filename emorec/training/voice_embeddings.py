@@ -57,7 +57,8 @@ def find_sounds(
                 and not any(part.startswith(".") for part in file.parts)
             )
             if not inside:
-                raise DataError(f"{path}: no sounds; of videos, extract them first.")
+                told = ", ".join(sorted(suffixes))
+                raise DataError(f"{path}: no sounds ({told}).")
         for file in inside:
             below = file.relative_to(path) if path.is_dir() else Path(file.name)
             name = below.as_posix()
