@@ -63,7 +63,7 @@ def predictors_of(models: list[str], every: int, detect_every: int):
     """Return the predictors."""
     from emorec.artifacts.found_runs import find_runs
     from emorec.prediction.loading import load_predictors
-    from emorec.training.clip_labels import LabelSettings
+    from emorec.training.clip_faces import LabelSettings
 
     settings = LabelSettings(every=every, detect_every=detect_every)
     return load_predictors(find_runs(models), settings)

@@ -9,9 +9,7 @@ from typing import TYPE_CHECKING
 from emorec.cli.console import INCOMPLETE, OK, say
 
 if TYPE_CHECKING:
-    import numpy as np
-
-    from emorec.training.clip_labels import LabelSettings
+    from emorec.training.clip_faces import LabelSettings
 
 
 # Failures that are printed; failures.csv has all.
@@ -121,7 +119,7 @@ def add_sampling(
 
 def sampling_of(arguments: argparse.Namespace) -> LabelSettings:
     """Return the settings that `add_sampling` has added."""
-    from emorec.training.clip_labels import LabelSettings
+    from emorec.training.clip_faces import LabelSettings
 
     names = (
         *("rate", "every", "detect_every", "confidence", "scale", "faces", "tracks"),
@@ -130,64 +128,16 @@ def sampling_of(arguments: argparse.Namespace) -> LabelSettings:
     return LabelSettings(**{name: getattr(arguments, name) for name in names})
 
 
-def load_network(name: str, output: Path):
-    """Find a face network; return how it scores grey faces.
-
-    Parameters
-    ----------
-    name : str
-        A run, its .keras file, or NETWORK=WEIGHTS.
-    output : Path
-        Folder of the runs.
-
-    Returns
-    -------
-    network : callable
-        (n, S, S) uint8 -> (n, K) float32 scores before the softmax.
-    schema : LabelSchema
-        Names of the K columns.
-    size : int
-        S.
-    name : str
-        Identifies the network's files.
-
-    Raises
-    ------
-    SpecError
-        When there is no such network.
-    """
-    from emorec.files import digest, fingerprint
-    from emorec.training.face_runs import BATCH, find
-
-    (found,) = find([name], output, say)
-    model, spec = found.load()
-    from emorec.batches.images import ImageInput, predict
-
-    image_input = ImageInput.from_dict(spec.normalisation)
-
-    def network(crops: np.ndarray) -> np.ndarray:
-        return predict(model, crops, image_input, BATCH)
-
-    content = digest(fingerprint(found.files))
-    return network, spec.schema, image_input.size, f"{found.name} {content}"
-
-
 def run(arguments: argparse.Namespace) -> int:
     """Judge the faces of clips; return INCOMPLETE when clips failed."""
     from emorec.corpora.clips import find_clips
     from emorec.features.faces import mtcnn_detector
-    from emorec.training.labelling import (
-        FAILURES,
-        LOGITS,
-        SCORES,
-        SHEET,
-        Teacher,
-        label_clips,
-    )
+    from emorec.training.face_teachers import load_teacher
+    from emorec.training.labelling import FAILURES, LOGITS, SCORES, SHEET, label_clips
 
     settings = sampling_of(arguments)
     clips = find_clips(arguments.clips)
-    teacher = Teacher(*load_network(arguments.model, Path(arguments.runs)))
+    teacher = load_teacher(arguments.model, Path(arguments.runs), say)
     result = label_clips(
         clips,
         teacher,

@@ -133,7 +133,7 @@ def models_of(arguments: argparse.Namespace):
     """Return the predictors of the options, and what identifies them."""
     from emorec.artifacts.found_runs import find_runs
     from emorec.prediction.loading import identity, load_predictors
-    from emorec.training.clip_labels import LabelSettings
+    from emorec.training.clip_faces import LabelSettings
 
     faces = LabelSettings(
         every=arguments.every,

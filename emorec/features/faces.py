@@ -43,8 +43,7 @@ def mtcnn_detector(min_face: int = 40) -> Detector:
     SpecError
         When Keras runs on another backend, or `min_face` is below 20.
     """
-    if min_face < _MTCNN_FACE:
-        raise SpecError(f"Smallest face {min_face}: expected {_MTCNN_FACE} or more.")
+    check_min_face(min_face)
     try:
         import tensorflow as tf  # mtcnn does not say that it needs it
         from mtcnn import MTCNN
@@ -90,6 +89,12 @@ def mtcnn_detector(min_face: int = 40) -> Detector:
         return found
 
     return detect
+
+
+def check_min_face(min_face: int) -> None:
+    """Raise SpecError for faces that are smaller than MTCNN finds any."""
+    if min_face < _MTCNN_FACE:
+        raise SpecError(f"Smallest face {min_face}: expected {_MTCNN_FACE} or more.")
 
 
 def confident(boxes: np.ndarray, minimum: float = CONFIDENCE) -> np.ndarray:

@@ -17,7 +17,8 @@ from emorec.prediction.predictor import Given
 from emorec.prediction.recordings import FACE, Recording, Span
 from emorec.progress import Stopwatch
 from emorec.training import backend
-from emorec.training.clip_labels import LabelSettings, aggregate, choose, faces_of
+from emorec.training.clip_faces import LabelSettings, choose, faces_of
+from emorec.training.clip_labels import aggregate
 
 if TYPE_CHECKING:
     import keras

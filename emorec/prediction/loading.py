@@ -10,7 +10,7 @@ from emorec.artifacts.found_runs import FoundRun
 from emorec.errors import SpecError
 from emorec.files import digest, fingerprint
 from emorec.prediction.predictor import Predictor
-from emorec.training.clip_labels import LabelSettings
+from emorec.training.clip_faces import LabelSettings
 
 # System -> module and class, which are imported only where a run asks for them.
 _PREDICTORS = {

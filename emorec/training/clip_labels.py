@@ -2,79 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from emorec.errors import DataError, SpecError
-from emorec.features import faces, tracking, video
+from emorec.features import faces
 from emorec.features.thumbnails import Thumbnails
 from emorec.progress import Stopwatch
+from emorec.training.clip_faces import (
+    ClipFaces,
+    LabelSettings,
+    choose,
+    faces_of,
+    no_face,
+)
 
 # (n, S, S) uint8 grey crops -> (n, K) scores before the softmax.
 Network = Callable[[np.ndarray], np.ndarray]
 
-TRACKS = ("main", "largest", "all")
-FACES = ("auto", "detect", "given")
 AGGREGATES = ("max", "mean")
 # Crops that the network takes at a time (Albanie 2018, published code).
 BATCH = 128
-
-
-@dataclass(frozen=True)
-class LabelSettings:
-    """What decides a clip's scores, besides the network.
-
-    Attributes
-    ----------
-    rate, every : float, int
-        Frames are taken each ``every / rate`` seconds.
-    detect_every : int
-        Faces are looked for on each so-maniest frame taken; see `tracking.follow`.
-    confidence : float
-        Least confidence of a face.
-    min_face : int
-        Smallest face in pixels that is looked for; see `faces.mtcnn_detector`.
-    scale : float
-        Enlarges the squares that are cut out; see `faces.crop`.
-    faces : {"auto", "detect", "given"}
-        Whether faces are looked for, or the frames are face tracks whose boxes were
-        enlarged 1.6 times, as VoxCeleb's are; auto takes folders of images for these.
-    tracks : {"main", "largest", "all"}
-        Which faces are kept: the track whose boxes cover most, summed over frames; the
-        largest face of each frame; or every face.
-    """
-
-    rate: float = video.RATE
-    every: int = video.EVERY
-    detect_every: int = tracking.DETECT_EVERY
-    confidence: float = faces.CONFIDENCE
-    min_face: int = 40
-    scale: float = 1.0
-    faces: str = "auto"
-    tracks: str = "main"
-
-    def __post_init__(self) -> None:
-        numbers = (self.rate, self.every, self.detect_every, self.scale)
-        if not all(0 < number < float("inf") for number in numbers):
-            raise SpecError(
-                f"Rate {self.rate:g}, every {self.every}, detect_every "
-                f"{self.detect_every}, scale {self.scale:g}: expected numbers above 0."
-            )
-        if not 0 <= self.confidence <= 1:
-            raise SpecError(f"Confidence {self.confidence:g}: expected 0 to 1.")
-        if self.faces not in FACES or self.tracks not in TRACKS:
-            raise SpecError(
-                f"Faces '{self.faces}', tracks '{self.tracks}': expected one of "
-                f"{', '.join(FACES)} and one of {', '.join(TRACKS)}."
-            )
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return plain containers for JSON."""
-        return asdict(self)
 
 
 @dataclass
@@ -167,98 +118,86 @@ def label_clip(
     if filled:
         judge()
     if not rows:
-        raise DataError(
-            f"{path}: no face found in {count} frames with a confidence of "
-            f"{settings.confidence:g} or more."
-        )
-    scores = np.concatenate(logits)
-    if len(scores) != len(rows) or scores.ndim != 2:
-        raise SpecError(
-            f"The network returned scores of shape {scores.shape} for {len(rows)} "
-            "faces; expected one row each."
-        )
-    if not np.isfinite(scores).all():
-        raise DataError(f"{path}: the network's scores are not finite.")
+        raise no_face(path, count, settings)
     times, tracks, boxes = (np.array(column) for column in zip(*rows, strict=True))
-    kept = choose(tracks, boxes, times, settings.tracks)
+    labels, kept = chosen(
+        *(times, boxes, tracks, np.concatenate(logits), count, settings.tracks),
+        f"{path}: ",
+    )
     if thumbnails is not None:
         places = {int(row): place for place, row in enumerate(np.flatnonzero(kept))}
         thumbnails.rows = {
             places[row]: crop for row, crop in thumbnails.rows.items() if row in places
         }
-    return ClipLabels(
+    return labels
+
+
+def judge_faces(found: ClipFaces, network: Network, wanted: str) -> ClipLabels:
+    """Judge all faces of a clip, and return the scores of those that are wanted.
+
+    Of the faces of `find_faces`, what `label_clip` returns: the network has the same
+    batches, as its sums may round otherwise in others.
+
+    Raises
+    ------
+    DataError, SpecError
+        As of `chosen`.
+    """
+    times, boxes, tracks, crops, frames = found
+    scores = np.concatenate(
+        [
+            np.array(network(crops[first : first + BATCH]), np.float32)
+            for first in range(0, len(crops), BATCH)
+        ]
+    )
+    return chosen(times, boxes, tracks, scores, int(frames[0]), wanted)[0]
+
+
+def chosen(
+    times: np.ndarray,
+    boxes: np.ndarray,
+    tracks: np.ndarray,
+    scores: np.ndarray,
+    frames: int,
+    wanted: str,
+    where: str = "",
+) -> tuple[ClipLabels, np.ndarray]:
+    """Return the scores of the wanted faces of a clip, and which rows they were.
+
+    Parameters
+    ----------
+    times, boxes, tracks, scores : (T,), (T, 4), (T,) and (T, K)
+        Of every face, in the order of time.
+    frames : int
+        Frames looked at.
+    wanted : {"main", "largest", "all"}
+        See `choose`.
+    where : str
+        Begins the message of an error.
+
+    Raises
+    ------
+    DataError
+        When the scores are not finite.
+    SpecError
+        When there is not one row of them for each face.
+    """
+    if scores.ndim != 2 or len(scores) != len(times):
+        raise SpecError(
+            f"The network returned scores of shape {scores.shape} for {len(times)} "
+            "faces; expected one row each."
+        )
+    if not np.isfinite(scores).all():
+        raise DataError(f"{where}the network's scores are not finite.")
+    kept = choose(tracks, boxes, times, wanted)
+    labels = ClipLabels(
         times[kept],
         scores[kept],
         boxes[kept].astype(np.float32),
         tracks[kept].astype(np.int32),
-        count,
+        frames,
     )
-
-
-def faces_of(
-    path: Path,
-    detect: Callable[[], faces.Detector],
-    settings: LabelSettings,
-    size: int,
-    watch: Stopwatch,
-) -> Iterator[tuple[float, list[tuple[int, np.ndarray, np.ndarray]]]]:
-    """Yield time and [(track, box, crop)] of every frame taken.
-
-    See `label_clip` for the parameters and what is refused. Boxes are (4,) float64,
-    crops (size, size) uint8 grey.
-    """
-    frames = video.read_frames(path, settings.rate, settings.every)
-    frames = watch.each("decoding", frames)
-    given = path.is_dir() if settings.faces == "auto" else settings.faces == "given"
-    if given:
-        for moment, image in frames:
-            box = faces.central_box(image)
-            yield moment, [(0, box, faces.central_crop(image, size))]
-        return
-    detector = detect()
-
-    def timed(images: list[np.ndarray]) -> list[np.ndarray]:
-        # Of tracking, each frame taken has its share of this time.
-        with watch.time("tracking", 0), watch.time("detection", len(images)):
-            return detector(images)
-
-    followed = tracking.follow(
-        frames, timed, settings.detect_every, settings.confidence
-    )
-    for moment, image, found in followed:
-        watch.frames["tracking"] += 1
-        yield (
-            moment,
-            [
-                (
-                    face.track,
-                    face.box,
-                    faces.crop(image, face.box, size, settings.scale),
-                )
-                for face in found
-                if faces.touches(image, face.box)
-            ],
-        )
-
-
-def choose(
-    tracks: np.ndarray, boxes: np.ndarray, times: np.ndarray, wanted: str
-) -> np.ndarray:
-    """Return which of T rows are of the wanted faces, (T,) bool.
-
-    See `LabelSettings` for `wanted`; ties go to the earlier row.
-    """
-    if wanted == "all":
-        return np.ones(len(tracks), bool)
-    areas = (boxes[:, 2:] - boxes[:, :2]).prod(1)
-    if wanted == "main":
-        names, places = np.unique(tracks, return_inverse=True)
-        return tracks == names[np.argmax(np.bincount(places, areas))]
-    kept = np.zeros(len(tracks), bool)
-    for moment in np.unique(times):
-        rows = np.flatnonzero(times == moment)
-        kept[rows[np.argmax(areas[rows])]] = True
-    return kept
+    return labels, kept
 
 
 def aggregate(logits: np.ndarray, how: str = "max") -> np.ndarray:

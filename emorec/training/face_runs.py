@@ -15,9 +15,9 @@ from emorec.errors import SpecError, shorten
 from emorec.evaluation.faces import FaceScores
 from emorec.evaluation.single_label import softmax
 from emorec.files import digest, fingerprint, read_json, write_json
-from emorec.labels import FERPLUS
+from emorec.labels import FERPLUS, LabelSchema
 from emorec.training import backend
-from emorec.training.face_config import from_preset
+from emorec.training.face_config import FacesConfig, from_preset
 from emorec.training.face_data import FaceData
 from emorec.training.faces import build, model_path
 
@@ -42,6 +42,8 @@ class FaceNetwork:
         What it is made of; their size and time identify it.
     load : callable
         Returns model and spec.
+    head : callable
+        Returns the labels and the size of the faces, without building the network.
     data : dict or None
         Identity of the data of its training, as far as it is known.
     """
@@ -49,6 +51,7 @@ class FaceNetwork:
     name: str
     files: list[Path]
     load: Callable[[], tuple[keras.Model, Spec]]
+    head: Callable[[], tuple[LabelSchema, int]]
     data: dict | None = None
 
     def name_on(self, data: FaceData) -> str:
@@ -92,6 +95,7 @@ def _find(name: str, folder: Path, there: list[str], say: Say) -> FaceNetwork:
             f"{network}-{Path(file).stem}",
             [Path(file)] if Path(file).is_file() else [],
             lambda: published(network, file, say),
+            lambda: (FERPLUS, _published_config(network, file).size),
         )
     path = Path(name)
     if path.suffix in (".keras", ".json"):
@@ -109,7 +113,11 @@ def _find(name: str, folder: Path, there: list[str], say: Say) -> FaceNetwork:
         backend.choose_backend()
         return backend.load_keras_model(model_path(run)), run.read_spec()
 
-    return FaceNetwork(name, files, load, record["settings"].get("data"))
+    def head() -> tuple[LabelSchema, int]:
+        spec = run.read_spec()
+        return spec.schema, spec.normalisation["size"]
+
+    return FaceNetwork(name, files, load, head, record["settings"].get("data"))
 
 
 def published(network: str, weights: str, say: Say) -> tuple[keras.Model, Spec]:
@@ -118,10 +126,7 @@ def published(network: str, weights: str, say: Say) -> tuple[keras.Model, Spec]:
     Their files do not name the classes; the order is that of FER+'s own columns, as
     Albanie et al. (2018) tell of these networks.
     """
-    given = {"weights": weights, "head": "keep", "network": network}
-    config = from_preset(
-        network if network in ("resnet50", "senet50") else "resnet50", given
-    )
+    config = _published_config(network, weights)
     backend.prepare(config.seed)
     from emorec.batches.images import ImageInput
 
@@ -135,6 +140,12 @@ def published(network: str, weights: str, say: Say) -> tuple[keras.Model, Spec]:
         data={"dataset": "published weights"},
     )
     return model, spec
+
+
+def _published_config(network: str, weights: str) -> FacesConfig:
+    given = {"weights": weights, "head": "keep", "network": network}
+    preset = network if network in ("resnet50", "senet50") else "resnet50"
+    return from_preset(preset, given)
 
 
 def predict(

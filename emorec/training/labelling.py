@@ -29,13 +29,8 @@ from emorec.features.faces import Detector
 from emorec.files import exclusive, whole_file
 from emorec.labels import LabelSchema
 from emorec.progress import Stopwatch, track
-from emorec.training.clip_labels import (
-    ClipLabels,
-    LabelSettings,
-    Network,
-    aggregate,
-    label_clip,
-)
+from emorec.training.clip_faces import LabelSettings
+from emorec.training.clip_labels import ClipLabels, Network, aggregate, label_clip
 
 SETTINGS = "settings.json"
 SCORES, FAILURES = "scores.csv", "failures.csv"
@@ -148,7 +143,7 @@ def label_clips(
             except DataError as error:
                 failures.append((clip.id, str(error)))
                 continue
-            _check_width(found, teacher.schema)
+            check_width(found, teacher.schema)
             # The sheet first: a clip with its scores is finished.
             if shown is not None:
                 _write_strip(sheet, clip, found, shown, teacher.schema)
@@ -251,7 +246,8 @@ def _merge(
     return Logits(schema, ids, offsets, **arrays, settings=own)
 
 
-def _check_width(found: ClipLabels, schema: LabelSchema) -> None:
+def check_width(found: ClipLabels, schema: LabelSchema) -> None:
+    """Refuse scores that are not of a schema's labels."""
     if found.logits.shape[1] != len(schema):
         raise SpecError(
             f"The network has {found.logits.shape[1]} outputs, but its schema "

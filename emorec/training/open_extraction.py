@@ -11,39 +11,38 @@ The output folder holds
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-import pandas as pd
 
 from emorec.artifacts.claims import claim
 from emorec.artifacts.logits import load_arrays
-from emorec.artifacts.tables import write_table
 from emorec.corpora import mosei
-from emorec.corpora.extraction import KEY, PATH
+from emorec.corpora.extraction import PATH
 from emorec.corpora.recorded import Recorded
 from emorec.errors import DataError
-from emorec.features.transcripts import read_transcript
-from emorec.files import digest, exclusive, whole_file
+from emorec.files import exclusive, whole_file
 from emorec.processes import on_processes, usable_cores
 from emorec.progress import track
-from emorec.sequences.csd import Rows, open_sequence, write_sequence
+from emorec.sequences.csd import Rows
 from emorec.training import open_features
-from emorec.training.open_features import FrontEnd
+from emorec.training.open_features import LACKING, FrontEnd, rows_of
+from emorec.training.open_sequences import (
+    nothing,
+    write_failures,
+    write_rows,
+    write_steps,
+)
 
-FAILURES = "failures.csv"
 SETTINGS = "settings.json"
 # Which file of a video a modality is made of.
 FILES = {"T": "transcript", "V": "video", "A": "sound"}
-_LACKING = {"T": "no transcript", "V": "no video", "A": "no sound"}
 _SAID = {"T": "Reading transcripts", "V": "Judging faces", "A": "Hearing voices"}
 # A process takes seconds to begin, in which it hears about so many minutes.
 _WORTH_IT = 20
-# What tells whether a sequence is of the same parts still.
-_PARTS = "emorec parts"
 
 
 @dataclass(frozen=True)
@@ -126,7 +125,7 @@ def extract(
             for each in recorded:
                 source = getattr(each, FILES[letter])
                 if source is None:
-                    failures.append((each.id, name, _LACKING[letter]))
+                    failures.append((each.id, name, LACKING[letter]))
                     continue
                 task = _Task(source, _part(folder, letter, f"{each.id}.npz"))
                 (finished if _is_finished(task) else tasks).append(task)
@@ -138,14 +137,18 @@ def extract(
                     finished.append(task)
                     made += 1
             if not finished:
-                reasons = "\n  ".join(sorted({reason for *_, reason in failures})[:3])
-                raise DataError(
-                    f"{folder}: nothing could be extracted for the {name}:\n  {reasons}"
+                raise nothing(folder, name, failures)
+            parts = {task.part.stem: task for task in finished}
+            sources = [[name, *_source(task.source)] for name, task in parts.items()]
+            paths.append(
+                write_rows(
+                    *(folder, letter, front.names, front.settings, corpus, sources),
+                    lambda name, parts=parts: _rows_of(parts[name].part),
                 )
-            paths.append(_write(folder, letter, front, finished, corpus))
-        paths.append(_write_steps(folder, [each.id for each in recorded], corpus, step))
-        columns = ["id", "modality", "reason"]
-        write_table(folder / FAILURES, pd.DataFrame(failures, columns=columns))
+            )
+        ends = _ends(folder, [each.id for each in recorded])
+        paths.append(write_steps(folder, ends, corpus, step))
+        write_failures(folder, failures)
     return Extracted(len(recorded), made, before, failures, paths)
 
 
@@ -179,20 +182,18 @@ def _hear(task: _Task) -> tuple[_Task, str]:
 
 def _make(front: FrontEnd, letter: str, task: _Task) -> str:
     try:
-        content = read_transcript(task.source) if letter == "T" else task.source
-        rows = front.rows(content)
-        if not len(rows.intervals):
-            raise DataError(f"{task.source}: has no words, or no sound.")
+        rows = rows_of(front, letter, task.source)
     except DataError as error:
         return str(error)
     with whole_file(task.part) as temporary, temporary.open("wb") as file:
-        np.savez(file, source=_source(task.source), **rows._asdict())
+        source = np.array(_source(task.source), np.int64)
+        np.savez(file, source=source, **rows._asdict())
     return ""
 
 
-def _source(path: Path) -> np.ndarray:
+def _source(path: Path) -> list[int]:
     status = path.stat()
-    return np.array([status.st_size, status.st_mtime_ns], np.int64)
+    return [status.st_size, status.st_mtime_ns]
 
 
 def _is_finished(task: _Task) -> bool:
@@ -207,62 +208,13 @@ def _rows_of(part: Path) -> Rows:
     return Rows(**load_arrays(part, Rows._fields))
 
 
-def _write(
-    folder: Path, letter: str, front: FrontEnd, tasks: Sequence[_Task], corpus: str
-) -> Path:
-    """Write a sequence of parts, unless it is there."""
-    name = mosei.OPEN[letter]
-    tasks = sorted(tasks, key=lambda task: task.part.stem.encode())
-
-    def entries() -> Iterator[tuple[str, Rows]]:
-        for task in track(tasks, f"Writing {name}"):
-            yield task.part.stem, _rows_of(task.part)
-
-    sources = [[task.part.stem, *_source(task.source).tolist()] for task in tasks]
-    return _write_once(
-        folder, name, entries, front.names, front.settings, corpus, sources
-    )
-
-
-def _write_steps(folder: Path, ids: Sequence[str], corpus: str, step: float) -> Path:
-    """Write windows that reach to the end of whatever a video has."""
-    ends: dict[str, list[float]] = {}
+def _ends(folder: Path, ids: Sequence[str]) -> dict[str, float]:
+    """Return where whatever a video has ends, in seconds."""
+    ends: dict[str, float] = {}
     for letter in mosei.OPEN:
         for name in ids:
             part = _part(folder, letter, f"{name}.npz")
             if part.is_file():
                 times = load_arrays(part, ("intervals",))["intervals"]
-                ends.setdefault(name, []).append(float(times.max()))
-
-    def entries() -> Iterator[tuple[str, Rows]]:
-        for name in sorted(ends, key=str.encode):
-            yield name, open_features.steps(ends[name], step)
-
-    settings = {"kind": "steps", "seconds": step}
-    known = sorted((name, max(own)) for name, own in ends.items())
-    return _write_once(
-        folder, mosei.OPEN_STEPS, entries, ("step",), settings, corpus, known
-    )
-
-
-def _write_once(
-    folder: Path,
-    name: str,
-    entries: Callable[[], Iterator[tuple[str, Rows]]],
-    columns: Sequence[str],
-    settings: dict,
-    corpus: str,
-    parts: list,
-) -> Path:
-    """Write a sequence; one of the same parts stays, and so what was aligned of it."""
-    path = folder / mosei.FILES[name]
-    told = {KEY: settings, _PARTS: digest([parts, settings, corpus])}
-    if path.is_file():
-        try:
-            if open_sequence(path).metadata.get(_PARTS) == told[_PARTS]:
-                return path
-        except DataError:
-            pass  # It is written anew.
-    metadata = mosei.describe(corpus, list(columns), "extracted by emorec")
-    write_sequence(path, name, entries(), metadata | told)
-    return path
+                ends[name] = max(ends.get(name, 0.0), float(times.max()))
+    return ends

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +15,8 @@ from emorec.errors import SpecError
 from emorec.features.faces import Detector, mtcnn_detector
 from emorec.sequences.csd import Rows
 from emorec.training import backend
-from emorec.training.clip_labels import LabelSettings, Network, label_clip
+from emorec.training.clip_faces import LabelSettings
+from emorec.training.clip_labels import Network, label_clip
 from emorec.training.open_features import FrontEnd, content_of
 
 FACE_OUTPUTS = ("probabilities", "embedding", "both")
@@ -26,6 +27,7 @@ def face(
     outputs: str = "probabilities",
     settings: LabelSettings | None = None,
     detect: Callable[[], Detector] | None = None,
+    at_once: bool = True,
 ) -> FrontEnd:
     """Return the front end of the main face of a film.
 
@@ -42,6 +44,9 @@ def face(
         Sampling and detection.
     detect : callable, optional
         Returns the detector; by default MTCNN.
+    at_once : bool
+        Load the network now; else when it is needed: for the first film, or for the
+        names of an embedding's columns.
     """
     if outputs not in FACE_OUTPUTS:
         raise SpecError(f"--face_output {outputs}: expected {', '.join(FACE_OUTPUTS)}.")
@@ -55,18 +60,15 @@ def face(
     settings = settings or LabelSettings()
     if settings.tracks == "all":
         raise SpecError("--tracks all: a step has one face; choose main or largest.")
-    network, size, labels, width = _face_network(teacher)
+    labels, size = teacher.spec.schema.labels, teacher.spec.normalisation["size"]
     content = content_of(teacher.model_path)
-    detector: list[Detector] = []
-
-    def found_detector() -> Detector:
-        if not detector:
-            make = detect or partial(mtcnn_detector, settings.min_face)
-            detector.append(make())
-        return detector[0]
+    loaded = cache(partial(_face_network, teacher))
+    found_detector = cache(detect or partial(mtcnn_detector, settings.min_face))
+    embedded = outputs != "probabilities"
+    width = loaded()[1] if at_once or embedded else 0
 
     def rows(path: Path) -> Rows:
-        made = label_clip(path, network, found_detector, settings, size)
+        made = label_clip(path, loaded()[0], found_detector, settings, size)
         scores = made.logits[:, : len(labels)].astype(np.float64)
         parts = {
             "probabilities": log_softmax(scores, axis=1),
@@ -96,10 +98,8 @@ def face(
     return FrontEnd(own, tuple(names), rows)
 
 
-def _face_network(
-    teacher: FoundRun,
-) -> tuple[Network, int, tuple[str, ...], int]:
-    """Return how faces are judged, their size, the labels, the embedding's width."""
+def _face_network(teacher: FoundRun) -> tuple[Network, int]:
+    """Return how faces are judged, and the embedding's width."""
     model = backend.load_found(teacher)
     import keras
 
@@ -115,5 +115,4 @@ def _face_network(
     def network(crops: np.ndarray) -> np.ndarray:
         return predict(both, crops, image_input, BATCH)
 
-    width = both.output_shape[-1] - len(spec.schema)
-    return network, image_input.size, spec.schema.labels, width
+    return network, both.output_shape[-1] - len(spec.schema)

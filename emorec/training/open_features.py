@@ -22,11 +22,14 @@ from emorec.features.audio import RATE
 from emorec.features.sound_blocks import sound_blocks
 from emorec.features.subtitles import Cue
 from emorec.features.timed_words import WordLookup, timed_words, times_of
+from emorec.features.transcripts import read_transcript
 from emorec.files import digest, fingerprint
 from emorec.sequences.csd import Rows
-from emorec.training.clip_labels import LabelSettings
+from emorec.training.clip_faces import LabelSettings
 
 TEXTS, VOICES = ("glove", "sentences"), ("librosa", "egemaps")
+# Why a video has no rows of a modality.
+LACKING = {"T": "no transcript", "V": "no video", "A": "no sound"}
 # Seconds of a step where there are no words.
 STEP = 0.5
 # Bytes at either end of a file that tell it from others.
@@ -133,6 +136,29 @@ def voice(kind: str = "librosa") -> FrontEnd:
 def _voice(make: Callable, width: int, path: Path) -> Rows:
     parts = [np.zeros((0, width), np.float32), *make(sound_blocks(path))]
     return Rows(grid(sum(map(len, parts)), 10), np.concatenate(parts))
+
+
+def rows_of(front: FrontEnd, letter: str, path: Path) -> Rows:
+    """Return the rows of a recording's file, one or more.
+
+    Parameters
+    ----------
+    front : FrontEnd
+        How they are made.
+    letter : {"T", "V", "A"}
+        Of `emorec.corpora.mosei.MODALITIES`; the file of words is a transcript.
+    path : Path
+        The file.
+
+    Raises
+    ------
+    DataError
+        When it cannot be read, or has nothing.
+    """
+    rows = front.rows(read_transcript(path) if letter == "T" else path)
+    if not len(rows.intervals):
+        raise DataError(f"{path}: has no words, or no sound.")
+    return rows
 
 
 def steps(ends: Iterable[float], step: float = STEP) -> Rows:

@@ -13,7 +13,7 @@ The output folder holds
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -34,8 +34,12 @@ _BLOCK = 512
 _ARRAYS = ("ids", "logits", "embeddings", "failed", "reasons")
 
 
-def find_sounds(paths: Sequence[str | Path]) -> dict[str, Path]:
+def find_sounds(
+    paths: Sequence[str | Path], suffixes: Collection[str] = AUDIO_SUFFIXES
+) -> dict[str, Path]:
     """List sound files by id: the name of a file, or its path below a named folder.
+
+    In folders, files with one of `suffixes` are sounds.
 
     Raises
     ------
@@ -49,11 +53,12 @@ def find_sounds(paths: Sequence[str | Path]) -> dict[str, Path]:
             inside = sorted(
                 file
                 for file in path.rglob("*")
-                if file.suffix.lower() in AUDIO_SUFFIXES
+                if file.suffix.lower() in suffixes
                 and not any(part.startswith(".") for part in file.parts)
             )
             if not inside:
-                raise DataError(f"{path}: no sounds; of videos, extract them first.")
+                told = ", ".join(sorted(suffixes))
+                raise DataError(f"{path}: no sounds ({told}).")
         for file in inside:
             below = file.relative_to(path) if path.is_dir() else Path(file.name)
             name = below.as_posix()

@@ -56,8 +56,30 @@ class Ear:
     data: dict[str, Any]
 
 
-def find(name: str, folder: Path) -> Ear:
-    """Load a run by name, or by the path of its .keras or .json file.
+@dataclass(frozen=True)
+class SpeechRun:
+    """A finished speech run, not loaded.
+
+    Attributes
+    ----------
+    run : RunFolder
+        Its files.
+    spec : Spec
+        Labels and front end.
+    content : str
+        Digest that identifies its files.
+    data : dict
+        Identity of the data of its training.
+    """
+
+    run: RunFolder
+    spec: Spec
+    content: str
+    data: dict[str, Any]
+
+
+def find_run(name: str, folder: Path) -> SpeechRun:
+    """Find a run by name, or by the path of its .keras or .json file.
 
     Raises
     ------
@@ -81,12 +103,28 @@ def find(name: str, folder: Path) -> Ear:
             f"{shorten(finished) or 'none; train one: emorec voices distill'}."
         )
     run = RunFolder(folder, name)
-    backend.choose_backend()
-    model, spec = load(run)
+    spec = run.read_spec()
     if spec.normalisation.get("kind") != "speech":
         raise SpecError(f"{run.record_path}: not a network for speech.")
-    content = digest(fingerprint([model_path(run)]))
-    return Ear(name, model, spec, content, there[name]["settings"].get("data", {}))
+    model = model_path(run)
+    if not model.is_file():
+        raise SpecError(f"{model}: expected the network of the run, found no file.")
+    content = digest(fingerprint([model]))
+    return SpeechRun(run, spec, content, there[name]["settings"].get("data", {}))
+
+
+def find(name: str, folder: Path) -> Ear:
+    """Load a run by name, or by the path of its .keras or .json file.
+
+    Raises
+    ------
+    SpecError
+        As of `find_run`, and when the file is no model.
+    """
+    found = find_run(name, folder)
+    backend.choose_backend()
+    model, spec = load(found.run)
+    return Ear(found.run.param_name, model, spec, found.content, found.data)
 
 
 def hear_one(ear: Ear, path: Path) -> tuple[np.ndarray, np.ndarray]:

@@ -14,7 +14,7 @@ from emorec.features.faces import Detector
 from emorec.features.video import EVERY, RATE
 from emorec.files import digest, fingerprint
 from emorec.training import backend, faces
-from emorec.training.clip_labels import LabelSettings
+from emorec.training.clip_faces import LabelSettings
 from emorec.training.face_config import from_preset
 from emorec.training.face_data import FaceData
 from emorec.training.labelling import LOGITS, Labelled, Teacher, label_clips
