@@ -5,6 +5,7 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
+import sys
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -20,6 +21,16 @@ from emorec.errors import DataError
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
+# Read once, when the libraries are loaded.
+_THREADS = (
+    "OMP_NUM_THREADS",
+    "OPENBLAS_NUM_THREADS",
+    "MKL_NUM_THREADS",
+    "NUMEXPR_NUM_THREADS",
+    "VECLIB_MAXIMUM_THREADS",
+    "TF_NUM_INTRAOP_THREADS",
+    "TF_NUM_INTEROP_THREADS",
+)
 
 
 def usable_cores() -> int:
@@ -27,6 +38,31 @@ def usable_cores() -> int:
     if hasattr(os, "sched_getaffinity"):  # Linux: a job may have fewer than there are
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
+
+
+def limit_threads(cores: int) -> None:
+    """Let this process compute with so many threads.
+
+    Libraries that are loaded later read the limit from the environment. Of those that
+    are loaded, BLAS, OpenMP and torch are told; TensorFlow and JAX cannot be.
+    """
+    from threadpoolctl import threadpool_limits
+
+    for name in _THREADS:
+        os.environ[name] = str(cores)
+    threadpool_limits(cores)
+    if "torch" in sys.modules:
+        sys.modules["torch"].set_num_threads(cores)
+
+
+def peak_memory() -> int:
+    """Return the most bytes of memory that this process has held; 0 where unknown."""
+    try:
+        import resource
+    except ImportError:  # Windows
+        return 0
+    unit = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
 
 
 @contextmanager

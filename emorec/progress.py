@@ -46,18 +46,12 @@ def _with_rate(
 ) -> Iterator[Item]:
     from rich import progress
     from rich.console import Console
-    from rich.text import Text
-
-    class Rate(progress.ProgressColumn):
-        def render(self, task) -> Text:
-            speed = task.finished_speed or task.speed
-            return Text("" if speed is None else f"{speed:.2f} {unit}/s")
 
     columns = (
         progress.TextColumn("{task.description}"),
         progress.BarColumn(),
         progress.MofNCompleteColumn(),
-        Rate(),
+        _rate(unit),
         progress.TimeRemainingColumn(),
     )
     console = Console(stderr=True)
@@ -66,6 +60,19 @@ def _with_rate(
         *columns, console=console, transient=True, speed_estimate_period=300
     ) as bar:
         yield from bar.track(items, total, description=description)
+
+
+def _rate(unit: str):
+    """Return a column of rich that tells how many are done each second."""
+    from rich import progress
+    from rich.text import Text
+
+    class Rate(progress.ProgressColumn):
+        def render(self, task) -> Text:
+            speed = task.finished_speed or task.speed
+            return Text("" if speed is None else f"{speed:.2f} {unit}/s")
+
+    return Rate()
 
 
 @contextmanager
@@ -108,6 +115,32 @@ def media_bar(description: str, total: float) -> Iterator[Callable[[float], None
     shown = (progress.TaskProgressColumn(), Speed())
     with _bar(description, shown, total, period=300) as tell:
         yield tell
+
+
+@contextmanager
+def count_bar(
+    description: str, done: int, total: int, unit: str
+) -> Iterator[Callable[[int], None]]:
+    """Yield a function that adds to how many of `total` are done.
+
+    Beside it stand how many are done each second, and the time that is left. Nothing is
+    drawn without a terminal, as in `track`.
+    """
+    if not sys.stderr.isatty():
+        yield lambda more: None
+        return
+    from rich import progress
+
+    shown = (progress.MofNCompleteColumn(), _rate(unit))
+    # Over the last minutes: they come in batches.
+    with _bar(description, shown, total, done, period=300) as tell:
+
+        def add(more: int) -> None:
+            nonlocal done
+            done += more
+            tell(done)
+
+        yield add
 
 
 @contextmanager

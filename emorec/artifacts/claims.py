@@ -27,14 +27,31 @@ def claim(path: Path, own: dict[str, Any]) -> None:
     if not path.is_file():
         write_json(path, own)
         return
-    before = read_json(path)
+    compare(path, read_json(path), own)
+
+
+def compare(where: str | Path, before: dict[str, Any], own: dict[str, Any]) -> None:
+    """Compare what decided the results of a folder with what would now.
+
+    Parameters
+    ----------
+    where : str or path
+        What the message calls the file.
+    before, own : dict
+        Plain containers.
+
+    Raises
+    ------
+    SpecError
+        With the differences.
+    """
     different = [key for key in own if before.get(key) != own[key]]
     if different:
         lines = [f"  {k}: there {before.get(k)}, now {own[k]}" for k in different]
         raise SpecError(
             "\n".join(
                 [
-                    f"{path}: the folder holds results of other settings.",
+                    f"{where}: the folder holds results of other settings.",
                     *lines,
                     "  Choose another --output.",
                 ]

@@ -128,7 +128,8 @@ def _change(text: str) -> tuple[str, Any]:
 
 def _on_ray(arguments: argparse.Namespace):
     """Return what runs a sweep on Ray, which must be installed."""
-    from emorec.cluster.on_ray import Resources, require_ray, run_on_ray
+    from emorec.cluster.on_ray import PURPOSE, run_on_ray
+    from emorec.cluster.ray_engine import Resources, require_ray
     from emorec.errors import SpecError
     from emorec.processes import usable_cores
 
@@ -137,7 +138,7 @@ def _on_ray(arguments: argparse.Namespace):
         workers = max(1, usable_cores() // arguments.cpus)
     if min(workers, arguments.cpus) < 1 or arguments.gpus < 0:
         raise SpecError("--workers and --cpus: at least 1; --gpus: 0 or more.")
-    require_ray()
+    require_ray("ray.tune", PURPOSE)
     resources = Resources(workers, arguments.cpus, arguments.gpus, arguments.address)
     return partial(run_on_ray, resources=resources)
 

@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import json
-import math
 import os
 import queue
 import shutil
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from emorec.cluster.config import SweepConfig
+from emorec.cluster.ray_engine import Resources, connected, require_ray, share_gpu
 from emorec.cluster.sweep import Sweep
 from emorec.cluster.trials import (
     FAILED,
@@ -24,96 +21,12 @@ from emorec.cluster.trials import (
     run_trial,
     why_stopped,
 )
-from emorec.errors import MissingExtraError, SpecError
 
 _SCRATCH = ".tune"
-# Bytes; results are a few numbers, and Ray would take a third of the memory.
-_STORE = 100_000_000
-_ENVIRONMENT = {
-    # Nothing is reported to anybody, and no files are written that nobody reads.
-    "RAY_USAGE_STATS_ENABLED": "0",
-    "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
-    "TUNE_DISABLE_SIGINT_HANDLER": "1",
-    "RAY_CHDIR_TO_TRIAL_DIR": "0",
-    # A trial without --gpus sees none, so that trials do not crowd the first one.
-    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "1",
-    # Progress is told by emorec.
-    "RAY_AIR_NEW_OUTPUT": "0",
-    # Trainings are the work here: not behind everything else on the machine.
-    "RAY_worker_niceness": "0",
-}
-
-
-@dataclass(frozen=True)
-class Resources:
-    """What a sweep takes of a machine or a cluster.
-
-    Attributes
-    ----------
-    workers : int
-        Trials at a time.
-    cpus : int
-        Cores of each trial.
-    gpus : float
-        Of each trial; a share of one when below 1.
-    address : str
-        Of a running Ray cluster; empty: processes of this machine.
-    """
-
-    workers: int
-    cpus: int = 1
-    gpus: float = 0
-    address: str = ""
-
-
-def require_ray() -> None:
-    """Check that Ray Tune is there.
-
-    Raises
-    ------
-    MissingExtraError
-        When it is not; the message names what runs without it.
-    """
-    os.environ.update(_ENVIRONMENT)
-    try:
-        from ray import tune  # noqa: F401
-    except ImportError as error:
-        raise MissingExtraError(
-            "ray",
-            "cluster",
-            "A sweep in several processes (with --local it runs in this one, a trial "
-            "after the other)",
-        ) from error
-
-
-@contextmanager
-def _connected(resources: Resources) -> Iterator[None]:
-    """Begin Ray here, or join a cluster; leave it in the end."""
-    import ray
-
-    quiet = {"log_to_driver": False, "logging_level": "error"}
-    if resources.address:
-        try:
-            ray.init(resources.address, **quiet)
-        except ConnectionError as error:
-            raise SpecError(
-                f"--address {resources.address}: no Ray cluster lets this process in "
-                f"({error}). Start one with: ray start --head; where it asks for a "
-                "token, set RAY_AUTH_TOKEN to the cluster's own."
-            ) from error
-    else:
-        ray.init(
-            "local",  # also where a cluster runs on this machine
-            num_cpus=resources.workers * resources.cpus,
-            num_gpus=math.ceil(resources.workers * resources.gpus),
-            object_store_memory=_STORE,
-            include_dashboard=False,
-            **quiet,
-        )
-    try:
-        yield
-    finally:
-        ray.shutdown()
+PURPOSE = (
+    "A sweep in several processes (with --local it runs in this one, a trial after the "
+    "other)"
+)
 
 
 def run_on_ray(sweep: Sweep, call: Call, resources: Resources) -> None:
@@ -132,11 +45,11 @@ def run_on_ray(sweep: Sweep, call: Call, resources: Resources) -> None:
     """
     if not sweep.left:
         return
-    require_ray()
+    require_ray("ray.tune", PURPOSE)
     from ray import tune
 
     scratch = (sweep.output / _SCRATCH).absolute()
-    with _connected(resources):
+    with connected(resources):
         try:
             tune.run(
                 tune.with_resources(
@@ -223,15 +136,12 @@ def _worker(sweep: Sweep, call: Call, resources: Resources) -> type:
 
     output, config = sweep.output, sweep.config
     here = os.getcwd()
-    shared_gpu = 0 < resources.gpus < 1
+    gpus = resources.gpus
 
     class Worker(tune.Trainable):
         def setup(self, config: dict[str, Any]) -> None:
             os.chdir(here)
-            if shared_gpu:
-                # Else the first process takes all the memory.
-                os.environ.setdefault("TF_FORCE_GPU_ALLOW_GROWTH", "true")
-                os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
+            share_gpu(gpus)
             self._begin(config)
 
         def reset_config(self, new_config: dict[str, Any]) -> bool:
