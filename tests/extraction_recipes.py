@@ -12,7 +12,7 @@ import signal
 import subprocess
 import sys
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from unittest.mock import patch
 
@@ -56,11 +56,9 @@ def processes(folder):
     return [int(path.stem) for path in Path(folder).glob("*.txt")]
 
 
-def note(name):
-    folder = os.environ.get(CALLS)
-    if folder:
-        with open(f"{folder}/{os.getpid()}.txt", "a") as file:
-            file.write(f"{time.time_ns()} {name}\n")
+# Not in the environment of processes that a cluster has begun before.
+def notes():
+    return os.environ.get(CALLS, "")
 
 
 @dataclass(frozen=True)
@@ -69,6 +67,7 @@ class Drawn:
 
     scale: float = 2.0
     seconds: float = 0.0
+    calls: str = field(default_factory=notes)
     kind: str = "drawn"
 
     def settings(self):
@@ -92,8 +91,10 @@ class Drawn:
         return whole
 
     def _read(self, source):
-        note(source.id)
-        happens(source)
+        if self.calls:
+            with open(f"{self.calls}/{os.getpid()}.txt", "a") as file:
+                file.write(f"{time.time_ns()} {source.id}\n")
+        happens(source, Path(self.calls))
         time.sleep(self.seconds)
         return {"clip": np.load(source.paths["clip"])}
 
@@ -110,11 +111,11 @@ class Whole(Drawn):
     judge = None
 
     def whole(self):
-        own = Drawn(self.scale, self.seconds)
+        own = Drawn(self.scale, self.seconds, self.calls)
         return own.whole()
 
 
-def happens(source):
+def happens(source, calls):
     name, path = source.id, source.paths["clip"]
     if BAD in name:
         raise DataError(f"{path}: bad, as asked.")
@@ -124,10 +125,10 @@ def happens(source):
         raise MissingExtraError("nothing", "extra", "The clip")
     if DIES in name:
         os._exit(9)
-    if DIES_ONCE in name and not Path(f"{os.environ[CALLS]}/{name}").exists():
-        Path(f"{os.environ[CALLS]}/{name}").touch()
+    if DIES_ONCE in name and not (calls / name).exists():
+        (calls / name).touch()
         os.kill(os.getpid(), signal.SIGKILL)
-    while WAITS in name and not Path(f"{os.environ[CALLS]}/go").exists():
+    while WAITS in name and not (calls / "go").exists():
         time.sleep(0.02)
     if SLOW in name:
         time.sleep(1)
