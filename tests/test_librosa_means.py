@@ -1,12 +1,15 @@
 """The 185 means of librosa's features: order, laws, and what is refused."""
 
+import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
 
 from emorec.errors import DataError, MissingExtraError
 from emorec.features import librosa_means
+from emorec.features.librosa_loading import alone
 from emorec.features.librosa_means import (
     BLOCKS,
     NAMES,
@@ -149,3 +152,40 @@ def test_without_librosa_the_extra_is_named(monkeypatch, tmp_path):
         means(noise(), RATE)
     with pytest.raises(MissingExtraError, match="librosa"):
         next(means_of_files([tmp_path / "a.wav"]))
+
+
+# Uses librosa as every feature does, and tells whether it read or wrote what numba
+# keeps on disk after librosa was loaded.
+USED = """
+import numpy as np
+from numba.core import caching
+from emorec.features.librosa_loading import load_librosa
+from emorec.features.librosa_means import means
+from emorec.features.voice_frames import voice_rows
+load_librosa()
+caching.Cache.load_overload = caching.Cache.save_overload = None
+sound = np.random.default_rng(0).normal(0, 0.1, 16_000)
+means(sound, 16_000)
+list(voice_rows([sound.astype(np.float32)]))
+"""
+
+
+def test_what_librosa_compiles_is_loaded_by_one_process_at_a_time(
+    tmp_path, monkeypatch
+):
+    subprocess.run([sys.executable, "-c", USED], check=True, timeout=300)
+    # The lock is where numba keeps it, and whoever has it is waited for.
+    monkeypatch.setenv("NUMBA_CACHE_DIR", str(tmp_path))
+
+    def load():
+        with alone():
+            return True
+
+    with ThreadPoolExecutor(1) as pool:
+        with alone():
+            assert len(list(tmp_path.iterdir())) == 1
+            waiting = pool.submit(load)
+            with pytest.raises(TimeoutError):
+                waiting.result(0.2)
+        assert waiting.result(5)
+    assert not list(tmp_path.iterdir())

@@ -14,7 +14,8 @@ from pathlib import Path
 
 import numpy as np
 
-from emorec.errors import DataError, MissingExtraError
+from emorec.errors import DataError
+from emorec.features.librosa_loading import load_librosa
 from emorec.features.sound_files import WORTH_IT, of_files, read_own
 
 WINDOW, HOP = 2048, 512
@@ -73,7 +74,7 @@ def means(samples: np.ndarray, rate: int) -> np.ndarray:
         raise DataError("Expected finite samples.")
     if not samples.any():
         raise DataError("The sound is silent: every sample is 0.")
-    librosa = _librosa()
+    librosa = load_librosa()
     feature = librosa.feature
     with warnings.catch_warnings():
         # A sound without pitch has no tuning; 0 is taken.
@@ -143,13 +144,5 @@ def means_of_files(
     MissingExtraError
         When librosa or soundfile is not installed.
     """
-    _librosa()  # Before any process starts.
+    load_librosa()  # Before any process starts.
     yield from of_files(means_of_file, paths, workers, _WORTH_IT)
-
-
-def _librosa():
-    try:
-        import librosa
-    except ImportError as error:
-        raise MissingExtraError("librosa", "voices", "Voice features") from error
-    return librosa

@@ -12,8 +12,8 @@ from collections.abc import Iterable, Iterator
 
 import numpy as np
 
-from emorec.errors import MissingExtraError
 from emorec.features.audio import RATE
+from emorec.features.librosa_loading import load_librosa
 
 # Rows and frames a second.
 PER_SECOND, FRAMES = 10, 100
@@ -64,7 +64,7 @@ def voice_rows(blocks: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
     MissingExtraError
         When librosa is not installed.
     """
-    librosa = _librosa()
+    librosa = load_librosa()
     held = np.zeros(_BEFORE + _HOP, np.float32)  # one frame more, for the first flux
     pitch = _semitones(150.0)
     count = 0
@@ -147,11 +147,3 @@ def _decibels(power: np.ndarray) -> np.ndarray:
 
 def _semitones(hertz):
     return 12 * np.log2(np.asarray(hertz) / 27.5)
-
-
-def _librosa():
-    try:
-        import librosa
-    except ImportError as error:
-        raise MissingExtraError("librosa", "voices", "Voice features") from error
-    return librosa
