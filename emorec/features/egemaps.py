@@ -17,6 +17,7 @@ import numpy as np
 
 from emorec.errors import MissingExtraError
 from emorec.features.audio import RATE
+from emorec.features.sound_blocks import overlapping
 
 PER_SECOND = 10
 _HOP, _EACH = RATE // 100, 10
@@ -52,20 +53,13 @@ def egemaps_rows(blocks: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
         1600 i on; a last one of less than half as many is left out, but for the first.
         What openSMILE does not tell, as of sounds under 0.08 s, is 0.
     """
-    held = np.zeros(0, np.float32)
-    before = done = 0  # rows at the beginning of `held` that are there for what follows
-    for block in blocks:
-        held = np.concatenate([held, np.asarray(block, np.float32)])
-        while len(held) >= (before + _BLOCK + _AROUND) * _ROW:
-            part = held[: (before + _BLOCK + _AROUND) * _ROW]
-            yield _rows(part, before, _BLOCK)
-            keep = min(before + _BLOCK, _AROUND)
-            held = held[(before + _BLOCK - keep) * _ROW :]
-            before, done = keep, done + _BLOCK
-    left = len(held) - before * _ROW
-    ready = max((left + _ROW // 2) // _ROW, 1 if left > 0 and not done else 0)
-    if ready > 0:
-        yield _rows(held, before, ready)
+    first = True
+    for samples, before, count in overlapping(blocks, _BLOCK * _ROW, _AROUND * _ROW):
+        # A whole block has _BLOCK rows.
+        rows = max((count + _ROW // 2) // _ROW, int(first))
+        if rows:
+            yield _rows(samples, before // _ROW, rows)
+        first = False
 
 
 def _rows(samples: np.ndarray, before: int, rows: int) -> np.ndarray:

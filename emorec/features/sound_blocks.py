@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
 
-from emorec.errors import DataError
-from emorec.features.audio import AUDIO_SUFFIXES, RATE, resample, stream_audio
-from emorec.features.video_sound import stream_native_sound
+from emorec.features.audio import RATE, resample
+from emorec.features.sound_files import stream_own
 
 # Seconds of a block, and what the filter of resampling may reach on either side.
 _BLOCK, _REACH = 4, 0.1
@@ -40,26 +40,7 @@ def sound_blocks(path: str | Path, rate: int = RATE) -> Iterator[np.ndarray]:
     MissingExtraError
         When soundfile, or of a video PyAV, is not installed.
     """
-    path = Path(path)
-    if path.suffix.lower() in AUDIO_SUFFIXES:
-        pieces = stream_audio(path, "mean")
-    else:
-        pieces = stream_native_sound(path)
-    yield from resampled(_finite(path, pieces), rate)
-
-
-def _finite(
-    path: Path, pieces: Iterable[tuple[np.ndarray, int]]
-) -> Iterator[tuple[np.ndarray, int]]:
-    count = 0
-    for samples, rate in pieces:
-        if not np.isfinite(samples).all():
-            raise DataError(
-                f"{path}: samples that are not finite at {count / rate:.2f} s. Convert "
-                "it anew."
-            )
-        count += len(samples)
-        yield samples, rate
+    yield from resampled(stream_own(path), rate)
 
 
 def resampled(
@@ -80,22 +61,51 @@ def resampled(
         Joined, what `emorec.features.audio.resample` makes of the joined pieces, to the
         rounding of its filter.
     """
-    held = np.zeros(0, np.float32)
-    rate = reach = block = 0
-    before = 0  # samples of `held` that are done and kept for the filter
-    for samples, rate in pieces:
-        if not block:
-            # Multiples of this many samples have a time in both rates.
-            down = rate // math.gcd(wanted, rate)
-            reach = math.ceil(_REACH * rate / down) * down
-            block = math.ceil(_BLOCK * rate / down) * down
-        held = np.concatenate([held, samples])
-        while len(held) >= before + block + reach:
-            yield _middle(held[: before + block + reach], rate, wanted, before, block)
-            keep = min(reach, before + block)
+    pieces = iter(pieces)
+    first = next(pieces, None)
+    if first is None:
+        return
+    samples, rate = first
+    # Multiples of this many samples have a time in both rates.
+    down = rate // math.gcd(wanted, rate)
+    reach = math.ceil(_REACH * rate / down) * down
+    block = math.ceil(_BLOCK * rate / down) * down
+    rest = chain([samples], (samples for samples, _ in pieces))
+    for part, before, count in overlapping(rest, block, reach):
+        yield _middle(part, rate, wanted, before, count)
+
+
+def overlapping(
+    pieces: Iterable[np.ndarray], block: int, around: int
+) -> Iterator[tuple[np.ndarray, int, int]]:
+    """Divide a sound into blocks, each with what lies around it.
+
+    Parameters
+    ----------
+    pieces : iterable of (n,) float32
+        The sound.
+    block, around : int
+        Samples of a block, and of what comes with it on either side, as far as the
+        sound reaches.
+
+    Yields
+    ------
+    samples : (m,) float32
+        The block and what lies around it.
+    before : int
+        Where in it the block begins.
+    count : int
+        Samples of the block; the last one has what is left, 1 or more.
+    """
+    held, before = np.zeros(0, np.float32), 0
+    for piece in pieces:
+        held = np.concatenate([held, np.asarray(piece, np.float32)])
+        while len(held) >= before + block + around:
+            yield held[: before + block + around], before, block
+            keep = min(around, before + block)
             held, before = held[before + block - keep :], keep
     if len(held) > before:
-        yield _middle(held, rate, wanted, before, len(held) - before)
+        yield held, before, len(held) - before
 
 
 def _middle(

@@ -1,4 +1,4 @@
-"""Vectors of many sound files: each file read at its own rate, on several processes."""
+"""Sound and video files at their own rate: read, streamed, or many on processes."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from typing import NamedTuple
 import numpy as np
 
 from emorec.errors import DataError
-from emorec.features.audio import AUDIO_SUFFIXES, read_audio
-from emorec.features.video_sound import read_native_sound
+from emorec.features.audio import AUDIO_SUFFIXES, read_audio, stream_audio
+from emorec.features.video_sound import read_native_sound, stream_native_sound
 from emorec.processes import on_processes, usable_cores
 
 # A process takes seconds to import what it needs, in which it reads about so many.
@@ -58,6 +58,44 @@ def read_own(path: str | Path) -> tuple[np.ndarray, int]:
     import soundfile
 
     return samples, soundfile.info(path).samplerate
+
+
+def stream_own(
+    path: str | Path, channel: str = "mean"
+) -> Iterator[tuple[np.ndarray, int]]:
+    """Yield what `read_own` returns piece by piece, of any of its files.
+
+    Parameters
+    ----------
+    path : path
+        As of `read_own`.
+    channel : {"mean", "first"}
+        Of several channels.
+
+    Yields
+    ------
+    (n,) float32, int
+        The next samples, finite, the first of second 0; samples a second, the same of
+        all pieces.
+
+    Raises
+    ------
+    DataError, MissingExtraError
+        As of `read_own`, each at the piece that meets it.
+    """
+    path = Path(path)
+    known = path.suffix.lower() in AUDIO_SUFFIXES
+    count = 0
+    for samples, rate in (stream_audio if known else stream_native_sound)(
+        path, channel
+    ):
+        if not np.isfinite(samples).all():
+            raise DataError(
+                f"{path}: samples that are not finite at {count / rate:.2f} s. Convert "
+                "it anew."
+            )
+        count += len(samples)
+        yield samples, rate
 
 
 def of_files(

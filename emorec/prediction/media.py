@@ -10,7 +10,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from emorec.errors import DataError
-from emorec.features import audio, video, video_sound
+from emorec.features import audio, video
+from emorec.features.sound_files import stream_own
 from emorec.prediction.recordings import Recording, Span
 
 # Sounds that libsndfile does not read; FFmpeg does.
@@ -156,7 +157,7 @@ def sound_of(
         return
     held: deque[np.ndarray] = deque()
     begin, end, ended = 0, 0, False  # samples that are held: [begin, end)
-    pieces = _pieces(recording.sound, channel)
+    pieces = stream_own(recording.sound, channel)
     first = next(pieces, None)
     rate = first[1] if first else audio.RATE
     if first:
@@ -192,18 +193,3 @@ def _joined(held: deque[np.ndarray], start: int, stop: int) -> np.ndarray:
         parts.append(piece[max(0, start - place) : max(0, stop - place)])
         place += len(piece)
     return np.concatenate(parts)
-
-
-def _pieces(path: Path, channel: str) -> Iterator[tuple[np.ndarray, int]]:
-    """Yield pieces of finite samples and their rate."""
-    known = path.suffix.lower() in audio.AUDIO_SUFFIXES
-    read = audio.stream_audio if known else video_sound.stream_native_sound
-    count = 0
-    for samples, rate in read(path, channel):
-        if not np.isfinite(samples).all():
-            raise DataError(
-                f"{path}: samples that are not finite at {count / rate:.2f} s. Convert "
-                "it anew."
-            )
-        count += len(samples)
-        yield samples, rate
