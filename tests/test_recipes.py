@@ -13,8 +13,8 @@ import pytest
 from PIL import Image
 
 from emorec.artifacts.logits import ARRAYS, load_arrays
-from emorec.artifacts.shards import Entry, write_shard
-from emorec.artifacts.stores import FAILURE_COLUMNS, PLAN_COLUMNS, open_store
+from emorec.artifacts.shards import Entry
+from emorec.artifacts.stores import open_store
 from emorec.cli import extract_options
 from emorec.cli.app import main as emorec
 from emorec.cli.console import Parser
@@ -22,13 +22,13 @@ from emorec.corpora.clips_miniature import CLIPS, VECTORS, write_clips
 from emorec.errors import DataError, EmorecError, SpecError
 from emorec.features.librosa_means import NAMES, means_of_file
 from emorec.features.transcripts import read_transcript
-from emorec.files import digest, write_json
 from emorec.sequences.csd import open_sequence
 from emorec.training import open_features, voice_runs
 from emorec.training.clip_faces import LabelSettings
 from emorec.training.open_sequences import write_sequences
 from emorec.training.recipes import KINDS, Source, recipe, stamp
 from tests.small_runs import small_faces, small_voices
+from tests.small_stores import write_store
 from tests.video_files import Finder, path_of, picture, write_video
 
 RATE = 16_000
@@ -55,29 +55,15 @@ def made(found, sources):
     return arrays, reasons
 
 
-def store_of(folder, found, sources, size=2):
+def store_of(folder, found, sources):
     """Write a store as an extraction does."""
-    settings = json.loads(json.dumps(found.settings()))
-    write_json(folder / "extraction.json", settings)
     arrays, reasons = made(found, sources)
-    plan, failures = [], []
-    for number in range(-(-len(sources) // size)):
-        entries = []
-        for source in sources[number * size : (number + 1) * size]:
-            own = {p: why for (name, p), why in reasons.items() if name == source.id}
-            entry = Entry(source.id, stamp(source), arrays.get(source.id, {}), own)
-            entries.append(entry)
-            plan.append((number, source.id, *entry.source))
-            failures += [(source.id, part, why) for part, why in own.items()]
-        (folder / "shards").mkdir(exist_ok=True)
-        path = folder / "shards" / f"{number:05d}.h5"
-        write_shard(path, entries, digest(settings))
-    pd.DataFrame(plan, columns=list(PLAN_COLUMNS)).to_csv(
-        folder / "plan.csv", index=False
-    )
-    pd.DataFrame(failures, columns=list(FAILURE_COLUMNS)).to_csv(
-        folder / "failures.csv", index=False
-    )
+    entries = []
+    for source in sources:
+        own = {part: why for (name, part), why in reasons.items() if name == source.id}
+        entries.append(Entry(source.id, stamp(source), arrays.get(source.id, {}), own))
+    folder.mkdir(exist_ok=True)
+    write_store(folder, entries, found.settings(), 2, scratch=folder)
     return open_store(folder)
 
 
@@ -180,6 +166,30 @@ def test_crops_of_a_store_are_judged_as_the_clips(clips, squares, tmp_path):
         ((_, reason),) = reasons.items()
         assert why["broken.mp4", ""] in reason
     assert_same(stored.judge()(stored.reader()(found[0])), arrays[found[0].id])
+
+
+def test_the_commands_judge_crops_of_a_store(clips, squares, command, tmp_path):
+    faces, output = tmp_path / "faces", tmp_path / "scores"
+    result = command(
+        *(emorec, "extract", "faces", clips, "--output", faces, "--local"),
+        *("--size", 48, "--tracks", "all"),
+    )
+    assert result.code == 3, result.err
+    result = command(
+        *(emorec, "extract", "teacher", "--from_faces", faces, "--output", output),
+        *("--model", clips.parent / "runs/model_faces_seed_0.keras"),
+        *("--tracks", "largest", "--local"),
+    )
+    assert result.code == 3, result.err
+    direct = teacher_of(clips, sampling=LabelSettings(tracks="largest"))
+    expected, _ = made(direct, direct.sources([clips]))
+    with open_store(output) as store:
+        assert store.settings == json.loads(json.dumps(direct.settings()))
+        assert sorted(store.ids) == sorted(expected)
+        for name, own in expected.items():
+            assert_same(store.read(name), {k: own[k] for k in sorted(own)})
+        ((name, part, reason),) = store.failures.to_numpy().tolist()
+    assert (name, part) == ("broken.mp4", "") and "cannot be read as a video" in reason
 
 
 def test_a_store_of_other_crops_is_refused(clips, squares, tmp_path):
@@ -324,17 +334,26 @@ def parsed(kind, *options):
     return parser.parse_args([str(option) for option in options])
 
 
-def test_open_features_of_a_store_are_the_sequences_of_mosei_extract(corpus, tmp_path):
-    arguments = parsed("open", corpus.clips, *corpus.options, "--sequences", "x")
-    found = extract_options.recipe_of(arguments)
-    sources = found.sources([corpus.clips])
-    # Not in the order of their names, as what is added later.
-    store = store_of(tmp_path / "store", found, sources[::-1])
-    settings = found.settings()
-    assert set(settings["arrays"]) == set(store.read("clip_00"))
-    paths, failures = write_sequences(store, tmp_path, "four", places=found.places())
-    assert [path.name for path in paths] == [
-        *("open_words.csd", "open_face.csd", "open_voice.csd", "open_steps.csd")
+def test_open_features_of_a_store_are_the_sequences_of_mosei_extract(
+    corpus, command, tmp_path
+):
+    store, output = tmp_path / "store", tmp_path / "open"
+    last = [*corpus.clips.glob("clip_03.*")]
+    for clips, more in ((last, []), ([corpus.clips], ["--sequences", output])):
+        # What came first stays in front.
+        result = command(
+            *(emorec, "extract", "open", *clips, "--output", store, "--local"),
+            *(corpus.options if more else corpus.options[:-2]),
+            *more,
+        )
+        assert result.code == (3 if more else 0), result.err
+    assert f"main.py --features open --data {output}" in result.out
+    with open_store(store) as opened:
+        assert opened.ids == ["clip_03", "clip_00", "clip_01", "clip_02"]
+        assert set(opened.settings["arrays"]) == set(opened.read("clip_00"))
+    paths = [
+        output / f"{name}.csd"
+        for name in ("open_words", "open_face", "open_voice", "open_steps")
     ]
     for path in paths:
         ours, theirs = open_sequence(path), open_sequence(corpus.open / path.name)
@@ -350,14 +369,21 @@ def test_open_features_of_a_store_are_the_sequences_of_mosei_extract(corpus, tmp
     columns = ["id", "modality"]
     ours, theirs = (
         pd.read_csv(folder / "failures.csv")[columns].sort_values(columns)
-        for folder in (tmp_path, corpus.open)
+        for folder in (output, corpus.open)
     )
     assert ours.to_numpy().tolist() == theirs.to_numpy().tolist()
-    assert ("clip_01", "text", "no transcript") in failures
-    # The same videos again: what was aligned of the files stays.
+    assert ["clip_01", "text"] in ours.to_numpy().tolist()
+    # The same videos again: what was aligned of the files stays. Without places, files
+    # are looked for by their names.
     times = [path.stat().st_mtime_ns for path in paths]
-    write_sequences(store, tmp_path, "four", places=found.places())
-    assert [path.stat().st_mtime_ns for path in paths] == times
+    with open_store(store) as opened:
+        places = extract_options.recipe_of(parsed("open", "x", *corpus.options[:-2]))
+        again, _ = write_sequences(opened, output, "four", places=places.places())
+        assert again == paths
+        assert [path.stat().st_mtime_ns for path in paths] == times
+        write_sequences(opened, output, "four")
+    told = open_sequence(paths[0]).metadata["emorec extraction"]
+    assert told["path"] == told["vectors"] == VECTORS
 
 
 def test_sequences_of_a_part_that_nothing_has_are_refused(corpus, tmp_path):
