@@ -240,3 +240,43 @@ def test_a_local_store_needs_no_fsspec(tmp_path):
     )
     assert done.stdout.split() == ["6", "[]"], done.stderr
     assert not (tmp_path / "cache").exists()
+
+
+@pytest.mark.parametrize(
+    "error", [ConnectionError("gone"), KeyboardInterrupt(), OSError(28, "No space")]
+)
+def test_an_interrupted_download_is_told_and_leaves_nothing(
+    monkeypatch, cache, tmp_path, error
+):
+    fsspec = pytest.importorskip("fsspec", reason="needs the extra remote")
+    write_store("memory://bucket/broken", toys(), scratch=tmp_path)
+
+    def half(self, path, place, *args, **kwargs):
+        Path(place).write_bytes(self.cat_file(path)[:1000])
+        raise error
+
+    with open_store("memory://bucket/broken", cache) as store:
+        with monkeypatch.context() as patch:
+            patch.setattr(type(fsspec.filesystem("memory")), "get_file", half)
+            told = (DataError, KeyboardInterrupt)
+            with pytest.raises(told, match=r"broken/sh.*01\.h5: .*gone|\(No space|^$"):
+                store.read("toy04")
+        assert list(cache.folder.iterdir()) == []
+        same(MADE[3]._replace(arrays=store.read("toy04")), MADE[3])
+
+
+def test_an_interrupted_upload_leaves_the_earlier_file(monkeypatch, tmp_path):
+    fsspec = pytest.importorskip("fsspec", reason="needs the extra remote")
+    (tmp_path / "source").write_bytes(b"123456")
+    where = location(f"local://{tmp_path}/store")
+    where.write("a/x", b"earlier")
+
+    def half(self, path, place, *args, **kwargs):
+        Path(place).write_bytes(b"123")
+        raise ConnectionError("gone")
+
+    monkeypatch.setattr(type(fsspec.filesystem("local")), "put_file", half)
+    with pytest.raises(DataError, match=r"store/a/x: .*gone"):
+        where.put(tmp_path / "source", "a/x")
+    assert where.read("a/x") == b"earlier"
+    assert [path.name for path in (tmp_path / "store/a").iterdir()] == ["x"]

@@ -7,6 +7,7 @@ them: in the environment and in fsspec's configuration files.
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 import uuid
@@ -19,7 +20,7 @@ from urllib.parse import unquote, urlsplit
 
 from emorec.artifacts.cache import Cache
 from emorec.errors import DataError, EmorecError, MissingExtraError, SpecError
-from emorec.files import whole_file
+from emorec.files import DISK, whole_file
 
 # Where a file appears with all its bytes or not at all, by one put.
 _ATOMIC = {"s3", "s3a", "gs", "gcs", "az", "abfs", "abfss", "oci", "oss", "memory"}
@@ -27,6 +28,8 @@ _ATOMIC = {"s3", "s3a", "gs", "gcs", "az", "abfs", "abfss", "oci", "oss", "memor
 _STAMPS = ("ETag", "etag", "md5Hash", "content_md5", "version_id", "generation")
 _TIMES = ("LastModified", "last_modified", "mtime", "modified", "updated", "created")
 _TEMPORARY = ".writing-"
+# Libraries of stores say EIO for errors of their own.
+_FULL = DISK - {errno.EIO}
 
 
 def is_address(root: str | Path) -> bool:
@@ -300,6 +303,8 @@ def _told(where: str) -> Iterator[None]:
             "rights of the folder."
         ) from error
     except Exception as error:  # each store's library has errors of its own
+        if isinstance(error, OSError) and error.errno in _FULL:
+            raise  # the local disk is told by who writes to it
         raise DataError(
             f"{where}: cannot be read or written ({_text(error)}). Check the address, "
             "the network and the keys; the same command goes on where it stopped."
