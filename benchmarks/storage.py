@@ -3,14 +3,16 @@
     python benchmarks/storage.py
     python benchmarks/storage.py --clips 2048 --rounds 5 --remote
 
-Clips have 33 steps, as one second in eight of a video does: the teacher's logits with
-times, boxes and tracks (66 bytes a step), embeddings of 1024 numbers, or drawn faces of
+Clips have 33 steps, as 8 s of video at every sixth frame: the teacher's logits with
+times, boxes and tracks (60 bytes a step), embeddings of 1024 numbers, or drawn faces of
 64 x 64 pixels with a camera's noise. Formats hold 64 clips a file, but for npz, which
 holds one, as ``emorec faces label`` writes them. In each round every format writes all
 clips, reads them all, and reads single clips at random, opening the file each time;
 rounds follow one another, so that a loaded machine slows all formats alike. Printed are
 medians over the rounds, by the clock and by the processor's time. Files are in the
-system's memory when they are read.
+system's memory when they are read. A last line tells what a clip takes in a store that
+keeps its shards open.
+
 With --remote (needs s3fs and moto[server]) the clips then lie in an object store on
 this machine, and are read through an empty cache. The last line is one JSON object.
 """
@@ -111,6 +113,26 @@ def measure(what: str, count: int, rounds: int, singles: int, folder: Path) -> d
     return {"mb": round(plain / 1e6, 1), "formats": table}
 
 
+def from_store(what: str, singles: int, folder: Path) -> dict[str, float]:
+    """Return the ms of a clip of a store of eight shards, all of them open."""
+    from emorec.artifacts.stores import open_store
+    from tests.small_stores import write_store
+
+    write_store(folder / "store", clips(what, 8 * SHARD), size=SHARD, scratch=folder)
+    rng = np.random.default_rng(2)
+    with open_store(folder / "store") as store:
+        for name in store.ids[::SHARD]:
+            store.read(name)
+        names = [store.ids[n] for n in rng.integers(len(store.ids), size=singles)]
+        with Clock() as clock:
+            for name in names:
+                _touch([store.read(name)])
+    shutil.rmtree(folder / "store")
+    (folder / "shard.h5").unlink()
+    times = {"one_ms": clock.wall, "one_ms_cpu": clock.cpu}
+    return {name: round(1e3 * value / singles, 3) for name, value in times.items()}
+
+
 def remote(whats: tuple[str, ...], count: int, rounds: int, folder: Path) -> dict:
     """Return {what: {format: medians}}, read from an object store by an empty cache."""
     from tests.object_store import KEYS, make_bucket, server
@@ -194,6 +216,9 @@ def main() -> None:
                     )
                 )
                 print(f"{name:26s} {row['bytes']:5.3f} {cells}", flush=True)
+            found["store"] = from_store(what, arguments.singles, place)
+            one, cpu = found["store"].values()
+            print(f"a clip of a store with open shards: {one:.2f} ms ({cpu:.2f})")
         if arguments.remote:
             whats = ("logits", "embeddings")
             results["remote"] = remote(
