@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from emorec.artifacts.logits import ARRAYS, load_arrays
+from emorec.artifacts.logits import ARRAYS, load_arrays, read_logits
 from emorec.artifacts.shards import Entry
 from emorec.artifacts.stores import open_store
 from emorec.cli import extract_options
@@ -123,6 +123,28 @@ def test_a_teacher_has_the_arrays_of_faces_label(clips, squares, command, tmp_pa
     )
     assert before.items() <= json.loads(json.dumps(settings)).items()
     assert settings["arrays"] == list(arrays["a.mp4"])
+
+
+def test_a_store_of_the_command_reads_as_logits_of_faces_label(
+    clips, squares, command, tmp_path
+):
+    runs = ("--model", "faces_seed_0", "--runs", clips.parent / "runs")
+    one, other = tmp_path / "label", tmp_path / "store"
+    for words, place in ((("faces", "label"), one), (("extract", "teacher"), other)):
+        options = ("--output", place, *(("--local",) if place is other else ()))
+        result = command(emorec, *words, clips, *runs, *options)
+        assert result.code == 3, result.err
+    labelled, found = read_logits(one / "logits.npz"), read_logits(other)
+    assert found.schema == labelled.schema and sorted(found.ids) == sorted(labelled.ids)
+    for row, name in enumerate(found.ids):
+        at = labelled.ids.index(name)
+        for array in ARRAYS:
+            left, right = getattr(found, array), getattr(labelled, array)
+            np.testing.assert_array_equal(
+                left[slice(*found.offsets[row : row + 2])],
+                right[slice(*labelled.offsets[at : at + 2])],
+            )
+    assert found.settings["network"] == labelled.settings["network"]
 
 
 @pytest.mark.parametrize("tracks", ["main", "largest", "all"])
