@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+from emorec.artifacts.logits import LOGITS
 from emorec.artifacts.runs import RunFolder
 from emorec.corpora import fer_miniature
 from emorec.corpora.clips import find_clips
@@ -12,16 +13,15 @@ from emorec.corpora.ferplus import read_ferplus
 from emorec.errors import DataError
 from emorec.features.faces import Detector
 from emorec.features.video import EVERY, RATE
-from emorec.files import digest, fingerprint
-from emorec.training import backend, faces
+from emorec.training import faces
 from emorec.training.clip_faces import LabelSettings
 from emorec.training.face_config import from_preset
 from emorec.training.face_data import FaceData
-from emorec.training.labelling import LOGITS, Labelled, Teacher, label_clips
+from emorec.training.face_teachers import load_teacher
+from emorec.training.labelling import Labelled, label_clips
 
 Say = Callable[[str], None]
 NAME = "teacher"
-BATCH = 128
 # Frames of VoxCeleb's face tracks: one of six.
 SETTINGS = LabelSettings(rate=RATE / EVERY, every=1, faces="given", tracks="all")
 # Drawn faces are learnt in fewer epochs than people's.
@@ -60,19 +60,7 @@ def label_miniature(folder: Path, say: Say) -> None:
 
 def label_tracks(tracks: Path, run: RunFolder, output: Path) -> Labelled:
     """Judge face tracks that are cropped already with a trained face network."""
-    backend.choose_backend()
-    from emorec.batches.images import ImageInput, predict
-
-    model = backend.load_keras_model(faces.model_path(run))
-    spec = run.read_spec()
-    image_input = ImageInput.from_dict(spec.normalisation)
-    content = digest(fingerprint([faces.model_path(run)]))
-    teacher = Teacher(
-        lambda crops: predict(model, crops, image_input, BATCH),
-        spec.schema,
-        image_input.size,
-        f"{run.param_name} {content}",
-    )
+    teacher = load_teacher(run.param_name, run.folder, lambda line: None)
     return label_clips(find_clips([tracks]), teacher, _none, output, SETTINGS)
 
 
