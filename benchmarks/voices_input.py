@@ -22,7 +22,8 @@ from pathlib import Path
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from emorec.batches.sounds import SoundPipeline, Sounds
+from emorec.batches.sound_parts import Sounds
+from emorec.batches.sounds import SoundPipeline
 from emorec.batches.speech_input import SpeechInput
 from emorec.training import backend
 

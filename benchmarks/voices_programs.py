@@ -200,7 +200,8 @@ def run_input(arguments: argparse.Namespace) -> dict:
     """Serve waveforms from disk; return clips per second of each way, by round."""
     from voices_input import write_sounds
 
-    from emorec.batches.sounds import SoundPipeline, Sounds, SpeechInput
+    from emorec.batches.sound_parts import Sounds
+    from emorec.batches.sounds import SoundPipeline, SpeechInput
     from emorec.training import backend
 
     name = backend.choose_backend()

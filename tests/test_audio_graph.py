@@ -193,7 +193,8 @@ def test_a_pipeline_reads_in_the_graph_what_it_reads_by_soundfile(tmp_path):
     if not audio_graph.available():
         pytest.skip("tensorflow-io does not run beside this TensorFlow")
     from emorec.batches import sounds_graph
-    from emorec.batches.sounds import SoundPipeline, Sounds
+    from emorec.batches.sound_parts import Sounds
+    from emorec.batches.sounds import SoundPipeline
     from emorec.batches.speech_input import SpeechInput
 
     random = np.random.default_rng(0)

@@ -7,7 +7,7 @@ epoch it serves, and a resumed run must see the order of the epoch it resumes.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import cached_property
 from typing import Any
 
@@ -102,16 +102,12 @@ class _Batches(keras.utils.PyDataset):
         return len(self.pipeline.order)
 
     def __getitem__(self, number: int) -> tuple:
-        return self.part(number, slice(None))
+        return self.pipeline.gather(*self._batch(number))
 
-    def rows(self, number: int) -> int:
-        """Return the number of sequences of a batch."""
-        return len(self._batch(number)[0])
-
-    def part(self, number: int, rows: slice) -> tuple:
-        """Return some rows of a batch."""
+    def part(self, number: int, share: Callable[[int], slice]) -> tuple[int, tuple]:
+        """Return the number of sequences of a batch, and those that `share` chooses."""
         index, width = self._batch(number)
-        return self.pipeline.gather(index[rows], width)
+        return len(index), self.pipeline.gather(index[share(len(index))], width)
 
     def _batch(self, number: int) -> tuple[np.ndarray, int]:
         if self._epoch != self.pipeline.epoch:

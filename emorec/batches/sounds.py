@@ -3,120 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from emorec.batches.augmentation import mix
+from emorec.batches.sound_parts import Drawn, SoundChanges, SoundParts, Sounds
 from emorec.batches.speakers import OtherVoices
-from emorec.batches.speech_input import SPEED_CROSSINGS, SpeechInput, place_around
-from emorec.errors import DataError, SpecError
-from emorec.features import crops
-from emorec.features.audio import RATE, read_audio, read_part, resample
-from emorec.features.loudness import loud_part
+from emorec.batches.speech_input import SpeechInput
+from emorec.errors import DataError
 
-# Bytes of samples that are kept in memory; more is read from disk, part by part.
-CACHE = 2 << 30
 # (clip, start from 1, samples) -> the target (K,) of that part.
 Targets = Callable[[int, int, int], np.ndarray]
-
-
-@dataclass(frozen=True)
-class SoundChanges:
-    """What happens to a part in training, besides being drawn.
-
-    Attributes
-    ----------
-    speed : float
-        Parts are played up to 1 + `speed` times faster or slower, to a hundredth, by
-        which the voice becomes higher or lower, too; 0.05 is the published value.
-    shift : float
-        Seconds by which parts around speech are moved to either side.
-    noise : float
-        Largest factor on an added noise; the noise is a part of one of `noise_files`,
-        or white and as loud as the part where there are none.
-    noise_files : tuple of Path
-        Sounds.
-    gain : float
-        Decibels; loudness changes by up to so much.
-    """
-
-    speed: float = 0.0
-    shift: float = 0.0
-    noise: float = 0.0
-    noise_files: tuple[Path, ...] = ()
-    gain: float = 0.0
-
-    def __post_init__(self) -> None:
-        if not (0 <= self.speed <= 0.5 and 0 <= self.noise <= 10):
-            raise SpecError(
-                f"--speed {self.speed:g}, --noise {self.noise:g}: expected 0 to 0.5, "
-                "and 0 to 10."
-            )
-        if not (0 <= self.shift <= 10 and 0 <= self.gain <= 100):
-            raise SpecError(
-                f"--shift {self.shift:g}, --gain {self.gain:g}: expected 0 to 10 s, "
-                "and 0 to 100 dB."
-            )
-
-
-class Sounds:
-    """The samples of clips, from memory where they fit into it, else from disk.
-
-    Parameters
-    ----------
-    paths : sequence of Path
-    samples : (n,) int
-        Their lengths at 16 kHz.
-    literal : bool
-        See `SpeechInput.literal_rate`.
-    cache : int
-        Bytes; see `CACHE`.
-    """
-
-    def __init__(
-        self,
-        paths: Sequence[Path],
-        samples: np.ndarray,
-        literal: bool = False,
-        cache: int = CACHE,
-    ) -> None:
-        self.paths, self.samples, self.literal = list(paths), samples, literal
-        self._kept: dict[int, np.ndarray] | None = (
-            {} if 4 * int(np.sum(samples)) <= cache else None
-        )
-        self._loud: dict[int, tuple[int, int]] = {}
-
-    @property
-    def in_memory(self) -> bool:
-        """Whether samples are kept once they are read."""
-        return self._kept is not None
-
-    def part(self, clip: int, start: int, count: int) -> np.ndarray:
-        """Return samples (count,) float32 from `start` (from 0), zeros after all."""
-        if self._kept is None:
-            found = read_part(self.paths[clip], start, count, literal=self.literal)
-        else:
-            found = self.whole(clip)[start : start + count]
-        return np.pad(found, (0, count - len(found)))
-
-    def whole(self, clip: int) -> np.ndarray:
-        """Return all samples (N,) float32 of a clip."""
-        if self._kept is not None and clip in self._kept:
-            return self._kept[clip]
-        found = read_audio(self.paths[clip], literal=self.literal)
-        if self._kept is not None:
-            self._kept[clip] = found
-        return found
-
-    def loud(self, clip: int) -> tuple[int, int]:
-        """Return first and last sample of what is loud in a clip."""
-        if clip not in self._loud:
-            self._loud[clip] = loud_part(self.whole(clip))
-        return self._loud[clip]
 
 
 class SoundPipeline:
@@ -182,6 +81,7 @@ class SoundPipeline:
         self.clips = np.arange(len(sounds.paths)) if clips is None else clips
         self.seed, self.shuffle, self.share = seed, shuffle, share
         self.changes, self.waves = changes or SoundChanges(), waves
+        self.parts = SoundParts(sounds, speech_input, self.changes, shuffle)
         self.mixup, self.voices = mixup, voices
         self.epoch, self.failure = 0, None
         self._order: tuple[int, np.ndarray] = (-1, np.zeros(0, int))
@@ -220,13 +120,14 @@ class SoundPipeline:
         Clips (B,), the first samples of their parts (B,), from 1, and targets (B, K).
         """
         clips, random = self._begin(epoch, number)
-        count = self.speech_input.samples
-        starts = [self._start(int(clip), count, random) for clip in clips]
-        targets = [
-            self.targets(int(clip), start, count)
-            for clip, start in zip(clips, starts, strict=True)
-        ]
-        return clips, np.array(starts, np.int64), np.stack(targets).astype(np.float32)
+        drawn = [self.parts.draw(int(clip), random) for clip in clips]
+        starts = [self.parts.start(part) for part in drawn]
+        return clips, np.array(starts, np.int64), self._targets(drawn)
+
+    def _targets(self, drawn: Sequence[Drawn]) -> np.ndarray:
+        start = self.parts.start
+        found = [self.targets(part.clip, start(part), part.taken) for part in drawn]
+        return np.stack(found).astype(np.float32)
 
     def _begin(self, epoch: int, number: int) -> tuple[np.ndarray, np.random.Generator]:
         first = number * self.batch_size
@@ -234,75 +135,34 @@ class SoundPipeline:
         key = (self.seed, epoch, number) if self.shuffle else (self.seed, number)
         return clips, np.random.default_rng(key)
 
-    def batch(self, epoch: int, number: int) -> tuple[np.ndarray, np.ndarray]:
-        """Return inputs and targets (B, K), float32."""
+    def rows(self, number: int) -> int:
+        """Return the number of rows of a batch."""
+        return min(self.batch_size, self.count - number * self.batch_size)
+
+    def batch(
+        self, epoch: int, number: int, rows: slice = slice(None)
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Return inputs and targets (R, K), float32, of some rows of a batch.
+
+        The sounds of the others are not read, unless they are mixed with these.
+        """
         clips, random = self._begin(epoch, number)
+        made = slice(None) if self.mixup else rows
         try:
-            parts = [self._part(int(clip), random) for clip in clips]
+            drawn = [self.parts.draw(int(clip), random) for clip in clips][made]
+            waves = np.stack([self.parts.samples(part) for part in drawn])
+            targets = self._targets(drawn)
         except DataError as error:
             # Inside of TensorFlow's graph its text would be buried.
             self.failure = error
             raise
-        waves = np.stack([samples for samples, _ in parts])
-        targets = np.stack([target for _, target in parts]).astype(np.float32)
         inputs = waves if self.waves else self.speech_input.of_part(waves)
         if self.voices is not None:
-            inputs = self.voices.change(inputs, clips, random)
+            inputs = self.voices.change(inputs, clips, random, made)
         if self.mixup:
             inputs, targets = mix(inputs, targets, self.mixup, random)
+            inputs, targets = inputs[rows], targets[rows]
         return inputs, targets
-
-    def _part(
-        self, clip: int, random: np.random.Generator
-    ) -> tuple[np.ndarray, np.ndarray]:
-        count, changes = self.speech_input.samples, self.changes
-        speed = 100
-        if changes.speed:
-            most = np.log1p(changes.speed)
-            speed = round(100 * np.exp(random.uniform(-most, most)))
-        taken = -(-count * speed // 100)
-        start = self._start(clip, taken, random)
-        samples = self.sounds.part(clip, start - 1, taken)
-        if speed != 100:
-            samples = resample(samples, speed, 100, SPEED_CROSSINGS)[:count]
-        changed = samples
-        if changes.noise:
-            changed = changed + self._noise(samples, random)
-        if changes.gain:
-            decibels = random.uniform(-changes.gain, changes.gain)
-            changed = changed * np.float32(10 ** (decibels / 20))
-        # Beyond full scale, a sound would count as one of 16 bits.
-        most = max(1, np.abs(samples).max())
-        samples = np.clip(changed, -most, most).astype(np.float32)
-        return samples, self.targets(clip, start, taken)
-
-    def _start(self, clip: int, count: int, random: np.random.Generator) -> int:
-        """Return the place, from 1, of the first sample of a part of a clip."""
-        length = int(self.sounds.samples[clip])
-        if self.speech_input.part == "random":
-            return crops.draw_start(length, count, random)
-        shift = 0
-        if self.shuffle and self.changes.shift:
-            most = round(RATE * self.changes.shift)
-            shift = int(random.integers(-most, most + 1))
-        return 1 + place_around(self.sounds.loud(clip), length, count, shift)
-
-    def _noise(self, samples: np.ndarray, random: np.random.Generator) -> np.ndarray:
-        volume = np.float32(random.uniform(0, self.changes.noise))
-        if not self.changes.noise_files:
-            white = random.standard_normal(len(samples), np.float32)
-            return volume * samples.std() * white
-        file = self._noise_sounds
-        number = int(random.integers(len(file.paths)))
-        start = crops.draw_start(int(file.samples[number]), len(samples), random)
-        found = file.part(number, start - 1, len(samples))
-        return volume * found
-
-    @cached_property
-    def _noise_sounds(self) -> Sounds:
-        files = list(self.changes.noise_files)
-        lengths = np.array([len(read_audio(path)) for path in files])
-        return Sounds(files, lengths)
 
     @cached_property
     def dataset(self) -> Any:

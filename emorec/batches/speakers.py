@@ -91,14 +91,21 @@ class OtherVoices:
     share: float
 
     def change(
-        self, spectrograms: np.ndarray, clips: np.ndarray, random: np.random.Generator
+        self,
+        spectrograms: np.ndarray,
+        clips: np.ndarray,
+        random: np.random.Generator,
+        rows: slice = slice(None),
     ) -> np.ndarray:
-        """Return the normalised spectrograms (B, F, T, 1) of `clips`, changed."""
+        """Return the normalised spectrograms (R, F, T, 1) of `rows`, changed.
+
+        What happens to them is drawn for all `clips` (B,) of their batch.
+        """
         known, count = self.statistics, len(clips)
-        own = known.speakers[clips]
-        other = random.integers(len(known.speaker_mean), size=count)
+        own = known.speakers[clips[rows]]
+        other = random.integers(len(known.speaker_mean), size=count)[rows]
         weight = random.uniform(size=count) * (random.uniform(size=count) < self.share)
-        weight = weight.astype(np.float32)[:, None]
+        weight = weight[rows].astype(np.float32)[:, None]
         mean, deviation = known.speaker_mean[own], known.speaker_deviation[own]
         new_mean = (1 - weight) * mean + weight * known.speaker_mean[other]
         new = (1 - weight) * deviation + weight * known.speaker_deviation[other]

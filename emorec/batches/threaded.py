@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, Protocol
 
@@ -15,10 +16,15 @@ THREADS = min(8, os.cpu_count() or 1)
 
 Shape = tuple[int | None, ...]
 Arrays = np.ndarray | dict[str, np.ndarray]
+# Rows of a batch -> those that are wanted of it.
+Share = Callable[[int], slice]
 
 
 class NumpyBatches(Protocol):
     """Batches as a function of epoch and number, so that resuming repeats them.
+
+    Those that can make some rows of a batch alone have ``rows(number)``, how many it
+    has, and take these as the third argument of `batch`, a slice.
 
     Attributes
     ----------
@@ -57,30 +63,43 @@ class _PyBatches(keras.utils.PyDataset):
         self.batches = batches
         self._threads = ThreadPoolExecutor(THREADS)
         self._ahead: dict[tuple[int, int], Future] = {}
+        self._share: Share = _all
 
     def __len__(self) -> int:
         return len(self.batches)
 
     def __getitem__(self, number: int) -> tuple:
+        return self.part(number, _all)[1]
+
+    def part(self, number: int, share: Share) -> tuple[int, tuple]:
+        """Return the number of rows of a batch, and those that `share` chooses."""
+        if share != self._share:
+            self._ahead, self._share = {}, share
         epoch = self.batches.epoch
         last = min(number + 2 * THREADS, len(self))
         wanted = [(epoch, ahead) for ahead in range(number, last)]
         self._ahead = {
-            key: self._ahead.get(key) or self._threads.submit(self.batches.batch, *key)
+            key: self._ahead.get(key) or self._threads.submit(self._make, *key, share)
             for key in wanted
         }
         return self._ahead[wanted[0]].result()
 
-    def rows(self, number: int) -> int:
-        """Return the number of rows of a batch."""
-        return len(self[number][1])
-
-    def part(self, number: int, rows: slice) -> tuple:
-        """Return some rows of a batch, which is made whole: it is drawn as one."""
-        inputs, targets = self[number]
+    def _make(self, epoch: int, number: int, share: Share) -> tuple[int, tuple]:
+        if hasattr(self.batches, "rows"):
+            count = self.batches.rows(number)
+            return count, self.batches.batch(epoch, number, share(count))
+        inputs, targets = self.batches.batch(epoch, number)
+        count = len(targets)
+        rows = share(count)
         if isinstance(inputs, dict):
-            return {name: part[rows] for name, part in inputs.items()}, targets[rows]
-        return inputs[rows], targets[rows]
+            inputs = {name: part[rows] for name, part in inputs.items()}
+        else:
+            inputs = inputs[rows]
+        return count, (inputs, targets[rows])
+
+
+def _all(rows: int) -> slice:
+    return slice(0, rows)
 
 
 def _tf_dataset(batches: NumpyBatches) -> Any:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Callable
 from pathlib import Path
 
+from emorec.cli import hosts as several
 from emorec.cli import ravdess_miniature as miniature
 from emorec.cli import ravdess_options as options
 from emorec.cli.console import INCOMPLETE, OK, say
@@ -20,7 +22,11 @@ def add_commands(parser: argparse.ArgumentParser) -> None:
     options.add_commands(parser, run | {"import": import_checkpoint})
 
 
-def _read(arguments: argparse.Namespace, coefficients: int):
+def _read(
+    arguments: argparse.Namespace,
+    coefficients: int,
+    say: Callable[[str], None] = say,
+):
     from emorec.labels import RAVDESS, LabelSchema
     from emorec.training.av_data import read_prepared
 
@@ -29,9 +35,9 @@ def _read(arguments: argparse.Namespace, coefficients: int):
         names = tuple(arguments.labels.split(","))
         schema = LabelSchema("own", names, "single")
     if arguments.folder is None:
-        arguments.folder = miniature.prepare(arguments)
+        arguments.folder = miniature.prepare(arguments, say)
     data = read_prepared(arguments.folder, schema, say, coefficients)
-    return miniature.named(data, arguments.folder)
+    return miniature.named(data, arguments.folder, say)
 
 
 def train(arguments: argparse.Namespace) -> int:
@@ -43,14 +49,22 @@ def train(arguments: argparse.Namespace) -> int:
     given |= {k: getattr(arguments, k) for k in options.SWITCHES}
     if "lr_steps" in arguments:
         given["lr_steps"] = tuple(arguments.lr_steps)
-    given = miniature.with_preset(arguments, given)
+    given, preset = miniature.with_preset(arguments, given)
     configs = [
         AvConfig(fusion=fusion, mask=mask, **given)
         for fusion, mask in _combinations(arguments.fusion, arguments.mask)
     ]
     if arguments.name and len(configs) > 1:
         raise SpecError("--name is of one run; several have names of their settings.")
-    data = _read(arguments, configs[0].coefficients)
+    if arguments.hosts and arguments.no_train:
+        raise SpecError("--hosts with --no_train: one host evaluates; leave it out.")
+    tell = several.join(arguments)
+    if preset:
+        tell(preset)
+    from emorec.training import hosts
+
+    with hosts.here().in_turn():
+        data = _read(arguments, configs[0].coefficients, tell)
     from emorec.artifacts.runs import RunFolder
     from emorec.training import audiovisual, av_scores
     from emorec.training.av_folds import FOLDS_SPLIT, run_folds
@@ -61,11 +75,14 @@ def train(arguments: argparse.Namespace) -> int:
         if arguments.no_train:
             _check_trained(output, names[-1], arguments.folds)
         if arguments.folds:
-            run_folds(config, data, output, names[-1], arguments.folds, say)
+            run_folds(config, data, output, names[-1], arguments.folds, tell)
             continue
         folder = RunFolder(output, names[-1])
-        model, spec, taken = audiovisual.run(config, data, folder, say)
-        av_scores.evaluate(model, spec, taken, folder, "test", say)
+        if trained := audiovisual.run(config, data, folder, tell):
+            model, spec, taken = trained
+            av_scores.evaluate(model, spec, taken, folder, "test", tell)
+    if not hosts.here().lead:
+        return OK
     if len(names) > 1:
         _write_table(output, names, FOLDS_SPLIT if arguments.folds else "test")
     say(f"Written: {output}/*_{names[-1]}.*, incomplete.csv")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     from emorec.corpora.av_clips import AvClips
     from emorec.training.av_data import AvData
 
+Say = Callable[[str], None]
 PREPARED = "ravdess_miniature/prepared"
 _TOLD = "  These are synthetic; scores on them say nothing about people."
 
@@ -55,7 +57,7 @@ def _refuse_size(arguments: argparse.Namespace) -> None:
         raise SpecError("--clips is of the miniature: leave it or the data away.")
 
 
-def read(arguments: argparse.Namespace) -> AvClips:
+def read(arguments: argparse.Namespace, say: Say = say) -> AvClips:
     """Write the miniature where it is not there, and read it."""
     from emorec.corpora import av_miniature
     from emorec.corpora.ravdess import read_ravdess
@@ -72,19 +74,19 @@ def read(arguments: argparse.Namespace) -> AvClips:
     return replace(clips, dataset=av_miniature.DATASET)
 
 
-def prepare(arguments: argparse.Namespace) -> Path:
+def prepare(arguments: argparse.Namespace, say: Say) -> Path:
     """Write and prepare the miniature where that is not done; return the folder."""
     from emorec.features.av_clips import AvSettings
     from emorec.training.av_preparation import prepare as prepare_clips
 
     settings = AvSettings(whole_frames=True)
-    done = prepare_clips(read(arguments), PREPARED, settings=settings)
+    done = prepare_clips(read(arguments, say), PREPARED, settings=settings)
     for clip, modality, reason in done.failures:
         say(f"not made: {clip}, {modality}: {reason}")
     return Path(PREPARED)
 
 
-def named(data: AvData, folder: str | Path) -> AvData:
+def named(data: AvData, folder: str | Path, say: Say) -> AvData:
     """Name data by what they are when they are the miniature, and say so."""
     from emorec.corpora.av_miniature import DATASET
     from emorec.files import read_json
@@ -104,8 +106,12 @@ def suffix(data: AvData) -> str:
     return "_miniature" if data.clips.dataset == DATASET else ""
 
 
-def with_preset(arguments: argparse.Namespace, given: dict[str, Any]) -> dict[str, Any]:
-    """Return the settings of a training; without data, those of the miniature.
+def with_preset(
+    arguments: argparse.Namespace, given: dict[str, Any]
+) -> tuple[dict[str, Any], str]:
+    """Return the settings of a training, and what is to be said of them.
+
+    Without data they are those of the miniature.
 
     Raises
     ------
@@ -116,7 +122,7 @@ def with_preset(arguments: argparse.Namespace, given: dict[str, Any]) -> dict[st
 
     if arguments.folder is not None:
         _refuse_size(arguments)
-        return given
+        return given, ""
     # A switch that was not given is False.
     own = {name: value for name, value in given.items() if value is not False}
     words = []
@@ -124,5 +130,4 @@ def with_preset(arguments: argparse.Namespace, given: dict[str, Any]) -> dict[st
         if name not in own:
             shown = " ".join(map(str, value)) if isinstance(value, tuple) else value
             words.append(f"--{name}" if value is True else f"--{name} {shown}")
-    say(f"Settings for the miniature: {' '.join(words)}")
-    return MINIATURE | own
+    return MINIATURE | own, f"Settings for the miniature: {' '.join(words)}"

@@ -6,6 +6,7 @@ import argparse
 import os
 from collections.abc import Callable, Mapping
 
+from emorec.cli import hosts as several
 from emorec.cli import ravdess_miniature as miniature
 from emorec.errors import SpecError
 from emorec.labels import RAVDESS
@@ -177,6 +178,7 @@ def add_commands(parser: argparse.ArgumentParser, run: Mapping[str, Callable]) -
         help="give each MFCC mean 0 and deviation 1 over the training clips, as "
         "features of frozen frames always have",
     )
+    several.add_options(train_parser)
     add_published(train_parser)
     train_parser.set_defaults(run=run["train"])
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Callable
 from pathlib import Path
 
+from emorec.cli import hosts as several
 from emorec.cli import voices_labelled
 from emorec.cli import voices_options as options
 from emorec.cli.console import INCOMPLETE, OK, say
@@ -40,6 +42,7 @@ def add_commands(parser: argparse.ArgumentParser) -> None:
         options.SWITCHES | options.DISTILLATION_SWITCHES,
     )
     _add_evaluation(distill_parser)
+    several.add_options(distill_parser, gpus=True)
     distill_parser.set_defaults(run=distill)
 
     evaluate_parser = commands.add_parser(
@@ -109,7 +112,11 @@ def _add_evaluation(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def _data(arguments: argparse.Namespace, emotions: int = 8):
+def _data(
+    arguments: argparse.Namespace,
+    emotions: int = 8,
+    say: Callable[[str], None] = say,
+):
     """Read VoxCeleb and the logits, or the miniature where no folder is named."""
     from emorec.corpora import voice_miniature
     from emorec.corpora.voxceleb import read_voxceleb
@@ -149,14 +156,22 @@ def distill(arguments: argparse.Namespace) -> int:
     # The published network takes a GPU; what is tried without data should not.
     preset = arguments.preset or ("vggm" if arguments.folder else "compact")
     config = from_preset(preset, values)
-    data, drawn, _ = _data(arguments, config.num_pred_emotions)
+    several.check_gpus(arguments.gpus)
+    tell = several.join(arguments)
+    from emorec.training import hosts
+
+    with hosts.here().in_turn():
+        data, drawn, _ = _data(arguments, config.num_pred_emotions, tell)
     from emorec.artifacts.runs import RunFolder
     from emorec.artifacts.tables import write_table
     from emorec.training import voice_runs
 
     name = arguments.name or f"{preset}_seed_{config.seed}"
     folder = RunFolder(Path(arguments.output), name + ("_miniature" if drawn else ""))
-    model, spec = voice_runs.distil(config, data, folder, say)
+    trained = voice_runs.distil(config, data, folder, tell, arguments.gpus)
+    if trained is None:
+        return OK  # the first host evaluates
+    model, spec = trained
     report = folder.folder / f"dropped_{folder.param_name}.csv"
     write_table(report, data.voices.report)
     return _evaluate(model, spec, data, folder, arguments, config.logit_aggregator)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from emorec.cli import hosts as several
 from emorec.cli import voices_options as options
 from emorec.cli.console import INCOMPLETE, OK, say
 
@@ -40,6 +41,7 @@ def add_train(commands: argparse._SubParsersAction) -> None:
         "--only", type=int, nargs="+", metavar="FOLD", help="train these folds only"
     )
     options.add_options(parser, options.TRAINING | options.LABELLED, options.SWITCHES)
+    several.add_options(parser, gpus=True)
     parser.set_defaults(run=train)
 
 
@@ -122,18 +124,24 @@ def train(arguments: argparse.Namespace) -> int:
 
     config = from_preset(arguments.preset, options.given(arguments), LABELLED_PRESETS)
     corpus = read_acted(arguments.folder, arguments.corpus)
-    from emorec.training import voice_benchmark
+    several.check_gpus(arguments.gpus)
+    tell = several.join(arguments)
+    from emorec.training import hosts, voice_benchmark
     from emorec.training.voices_labelled import train_folds, usable
 
     folder = Path(arguments.output)
-    data = usable(corpus, folder / f"sounds_{corpus.dataset}.csv")
-    say(f"DATA: {data.corpus.describe()}")
+    with hosts.here().in_turn():
+        data = usable(corpus, folder / f"sounds_{corpus.dataset}.csv")
+    tell(f"DATA: {data.corpus.describe()}")
     name = arguments.name or f"{corpus.dataset}_{arguments.preset}_seed_{config.seed}"
     if arguments.protocol == "split":
         name += "_split"
     result = train_folds(
-        *(config, data, arguments.protocol, folder, name, say, arguments.only)
+        *(config, data, arguments.protocol, folder, name, tell, arguments.only),
+        gpus=arguments.gpus,
     )
+    if result is None:
+        return OK  # the first host tests
     voice_benchmark.record(data.corpus, name, result, folder, config.seed, say)
     say(f"Written: {folder}/*_{name}*, benchmark_{corpus.dataset}.csv")
     return OK

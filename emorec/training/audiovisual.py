@@ -20,7 +20,7 @@ from emorec.artifacts.spec import Modality, Spec
 from emorec.batches.audiovisual import AUDIO, VIDEO, AvPipeline
 from emorec.errors import DataError
 from emorec.files import digest, whole_file
-from emorec.training import backend
+from emorec.training import backend, hosts
 from emorec.training.av_config import AvConfig
 from emorec.training.av_data import (
     AvData,
@@ -48,8 +48,11 @@ FEATURES = "features of frames"
 
 def run(
     config: AvConfig, data: AvData, folder: RunFolder, say: Say
-) -> tuple[keras.Model, Spec, AvData]:
+) -> tuple[keras.Model, Spec, AvData] | None:
     """Train one network, or load it where it was trained before.
+
+    Of several hosts (`emorec.training.hosts`) all train, and the first one alone has
+    the network then.
 
     Parameters
     ----------
@@ -71,6 +74,8 @@ def run(
         As the network takes them: with features in place of faces, when frames are
         frozen.
 
+    None instead of these on all hosts but the first.
+
     Raises
     ------
     SpecError
@@ -82,19 +87,25 @@ def run(
         "lr_steps": list(config.lr_steps),
         "data": data.identity(),
     }
-    with folder.alone():
+    together = hosts.here()
+    with together.alone(folder):
         folder.claim(settings, False, "Give this run its own --name.")
         name = backend.prepare(config.manual_seed, config.precision)
         record = folder.record()
         done = bool(record and record.get("status") == "complete")
+        if done and not together.lead:
+            return None
         told = {"preparation": data.preparation}
         if _frozen(config, data):
             if done:
-                network = _stored_frames(config, folder, say)
+                with together.by_itself():
+                    network = _stored_frames(config, folder, say)
+                data = with_features(data, network, _cache(folder, data))
             else:
-                network = frame_network(config, say)
-                told[FRAME_NETWORK] = store_frame_network(network, folder.folder)
-            data = with_features(data, network, _cache(folder, data))
+                with together.in_turn():
+                    network = frame_network(config, say)
+                    told[FRAME_NETWORK] = store_frame_network(network, folder.folder)
+                    data = with_features(data, network, _cache(folder, data))
         if done:
             statistics = folder.read_spec().normalisation
         else:
@@ -106,8 +117,8 @@ def run(
             model = backend.load_keras_model(model_path(folder))
             return model, folder.read_spec(), data
         told = {"backend": name} | told
-        model, spec = _train(config, data, statistics, folder, settings, told, say)
-    return model, spec, data
+        trained = _train(config, data, statistics, folder, settings, told, say)
+    return (*trained, data) if trained else None
 
 
 def load(
@@ -160,14 +171,15 @@ def _train(
     settings: dict[str, Any],
     told: dict[str, Any],
     say: Say,
-) -> tuple[keras.Model, Spec]:
+) -> tuple[keras.Model, Spec] | None:
     """Train; `told` is what else the spec says of the data, and the backend."""
     from emorec.training.fit import write_history
 
     accelerators = backend.devices()
     say(f"Training on {told['backend']}, {', '.join(accelerators) or 'CPU'}.")
     arrays, inputs = data.arrays, config.inputs
-    model = build(config, data, say)
+    with backend.strategy(0, config.batch_size):
+        model = build(config, data, say)
     # A clip that has nothing a network takes says nothing.
     there = np.any([arrays.present[name] for name in inputs], axis=0)
     rows = {split: data.rows(split, there) for split in ("train", "valid")}
@@ -191,7 +203,9 @@ def _train(
         normalisation={"kind": "audiovisual", "faces": 1 / 255} | statistics,
         data={"dataset": data.clips.dataset, **told, **counts},
     )
-    folder.write_record(settings, spec, system="ravdess", status="training")
+    together = hosts.here()
+    if together.lead:
+        folder.write_record(settings, spec, system="ravdess", status="training")
     began = time.perf_counter()
     pipelines = {
         "train": AvPipeline(
@@ -216,8 +230,13 @@ def _train(
         )
     fitted = _fit(config, model, pipelines, folder, digest(settings), say)
     seconds = time.perf_counter() - began
+    if not together.lead:
+        return None
     with whole_file(model_path(folder)) as temporary:
         model.save(temporary)
+    if together.count > 1:
+        # One host alone cannot compute with what lies on the devices of all.
+        model = backend.load_keras_model(model_path(folder))
     write_history(folder.folder / f"history_{folder.param_name}.csv", fitted.history)
     folder.write_record(
         settings,
@@ -233,6 +252,7 @@ def _train(
             "resumed_after": fitted.resumed_at,
             "seconds": round(seconds, 1),
             "devices": accelerators or ["CPU"],
+            "hosts": together.count,
             "parameters": model.count_params(),
         },
     )
@@ -251,6 +271,7 @@ def _fit(
 ) -> FitResult:
     import keras
 
+    from emorec.training import division
     from emorec.training.face_losses import acc
     from emorec.training.fit import Progress, fit
     from emorec.training.optimizers import GroupedSGD, Milestones
@@ -258,12 +279,13 @@ def _fit(
     train = pipelines["train"]
     top = min(5, train.shapes[1][0] - 1)
     rate = Milestones(config.rate, config.lr_steps, len(train))
-    model.compile(
-        optimizer=GroupedSGD(rate, config.momentum, config.weight_decay),
-        loss=keras.losses.CategoricalCrossentropy(from_logits=True),
-        metrics=[acc, keras.metrics.TopKCategoricalAccuracy(top, name=f"top{top}")],
-        jit_compile=backend.compilation_of_convolutions(config.jit),
-    )
+    with division.scope():
+        model.compile(
+            optimizer=GroupedSGD(rate, config.momentum, config.weight_decay),
+            loss=keras.losses.CategoricalCrossentropy(from_logits=True),
+            metrics=[acc, keras.metrics.TopKCategoricalAccuracy(top, name=f"top{top}")],
+            jit_compile=backend.compilation_of_convolutions(config.jit),
+        )
     monitor = "epoch" if config.no_val else "val_acc"
     progress = Progress(
         train, folder.resume_folder, monitor, config.n_epochs, run_id, say

@@ -18,7 +18,7 @@ from emorec.errors import DataError
 from emorec.evaluation.cards import card_after
 from emorec.evaluation.incomplete import IncompleteScores, pooled, write_results
 from emorec.labels import RAVDESS
-from emorec.training import audiovisual, av_scores
+from emorec.training import audiovisual, av_scores, hosts
 from emorec.training.av_config import AvConfig
 from emorec.training.av_data import AvData
 
@@ -69,8 +69,11 @@ def fold_splits(clips: AvClips, count: int) -> list[np.ndarray]:
 
 def run_folds(
     config: AvConfig, data: AvData, folder: Path, name: str, count: int, say: Say
-) -> IncompleteScores:
+) -> IncompleteScores | None:
     """Train and test a network per fold; finished folds are not repeated.
+
+    Of several hosts (`emorec.training.hosts`) all train, the first one tests, and the
+    others return None.
 
     Writes the results of each fold, and under `name` those of all clips, each tested
     by the network that knows nothing of its speaker.
@@ -98,8 +101,11 @@ def run_folds(
         say(f"\nFold {number} of {count}: tested on speakers {', '.join(told)}.")
         begun = config.pretrain_audio.replace("{fold}", str(number))
         own = replace(config, pretrain_audio=begun)
-        model, spec, part = audiovisual.run(own, part, run, say)
-        parts.append(av_scores.scores(model, spec, part, "test"))
+        if trained := audiovisual.run(own, part, run, say):
+            model, spec, part = trained
+            parts.append(av_scores.scores(model, spec, part, "test"))
+    if not hosts.here().lead:
+        return None
     whole = pooled(parts, FOLDS_SPLIT)
     run = RunFolder(folder, name)
     write_results(whole, run, spec, say)

@@ -107,10 +107,10 @@ class Division:
 
 
 class _Divided(keras.utils.PyDataset):
-    """Batches of another data set, each process making its share.
+    """Batches of another data set, each process bringing its share.
 
-    That has ``rows(number)``, the rows of a batch, and ``part(number, rows)``, the
-    arrays of some of them.
+    That has ``part(number, share)``: how many rows a batch has, and the arrays of those
+    that `share` chooses, given their number.
     """
 
     def __init__(self, division: Division, dataset: Any) -> None:
@@ -122,8 +122,7 @@ class _Divided(keras.utils.PyDataset):
         return len(self.dataset)
 
     def __getitem__(self, number: int) -> tuple:
-        rows = self.dataset.rows(number)
-        part = self.dataset.part(number, self.division.share(rows))
+        rows, part = self.dataset.part(number, self.division.share)
         return self.division.place(part, rows)
 
 

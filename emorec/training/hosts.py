@@ -72,12 +72,26 @@ class Hosts:
 
     @contextmanager
     def in_turn(self) -> Iterator[None]:
-        """Let the leader do the block first, and the others when it has."""
+        """Let the leader do the block first, and the others when it has.
+
+        Inside of it each is by itself.
+        """
         if not self.lead:
             self.meet()
-        yield
+        with self.by_itself():
+            yield
         if self.lead:
             self.meet()
+
+    @contextmanager
+    def by_itself(self) -> Iterator[None]:
+        """Let this process be the only one: a training in the block is its own."""
+        global _hosts
+        _hosts = Hosts()
+        try:
+            yield
+        finally:
+            _hosts = self
 
     def agree(self, content: Any, otherwise: str) -> None:
         """Check that something is the same for every process.

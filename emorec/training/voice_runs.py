@@ -11,7 +11,7 @@ import numpy as np
 
 from emorec.artifacts.runs import RunFolder
 from emorec.artifacts.spec import Spec
-from emorec.batches.sounds import Sounds
+from emorec.batches.sound_parts import Sounds
 from emorec.corpora.voxceleb import PARTITIONS
 from emorec.errors import DataError, SpecError, shorten
 from emorec.features.crops import teacher_rows
@@ -174,10 +174,10 @@ def distillation_task(config: VoicesConfig, data: VoiceData) -> Task:
 
 
 def distil(
-    config: VoicesConfig, data: VoiceData, folder: RunFolder, say: Say
-) -> tuple[keras.Model, Spec]:
+    config: VoicesConfig, data: VoiceData, folder: RunFolder, say: Say, gpus: int = 0
+) -> tuple[keras.Model, Spec] | None:
     """Train a student on a teacher's scores; see `emorec.training.voices.run`."""
-    return run(config, distillation_task(config, data), folder, say)
+    return run(config, distillation_task(config, data), folder, say, gpus)
 
 
 def score(

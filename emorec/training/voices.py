@@ -13,13 +13,14 @@ import numpy as np
 
 from emorec.artifacts.runs import RunFolder
 from emorec.artifacts.spec import Modality, Spec
-from emorec.batches.sounds import Sounds, Targets
+from emorec.batches.sound_parts import Sounds
+from emorec.batches.sounds import Targets
 from emorec.batches.speakers import BandStatistics, OtherVoices, band_statistics
 from emorec.batches.speech_input import SpeechInput
 from emorec.errors import DataError, SpecError
 from emorec.files import digest, whole_file
 from emorec.labels import LabelSchema
-from emorec.training import backend
+from emorec.training import backend, hosts
 from emorec.training.voice_learner import build, learner, optimizer_of
 from emorec.training.voices_config import VoicesConfig
 
@@ -70,9 +71,12 @@ class Task:
 
 
 def run(
-    config: VoicesConfig, task: Task, folder: RunFolder, say: Say
-) -> tuple[keras.Model, Spec]:
+    config: VoicesConfig, task: Task, folder: RunFolder, say: Say, gpus: int = 0
+) -> tuple[keras.Model, Spec] | None:
     """Train a speech network, or load it where it was trained before.
+
+    Of several hosts (`emorec.training.hosts`) all train, each reading the sounds of its
+    own rows of a batch; the first one alone has the network then.
 
     Parameters
     ----------
@@ -84,6 +88,8 @@ def run(
         Where everything is written. An interrupted training goes on.
     say : callable
         Receives lines for the user.
+    gpus : int
+        See `emorec.training.backend.strategy`; more than one on JAX only.
 
     Returns
     -------
@@ -91,24 +97,30 @@ def run(
         Spectrograms (B, F, T, 1), T free -> logits (B, K).
     spec : Spec
 
+    None instead of both on all hosts but the first.
+
     Raises
     ------
     SpecError
-        When the name is taken by a run of other settings.
+        When the name is taken by a run of other settings, or a batch cannot be divided
+        among all devices.
     DataError
         When the training diverges, or a sound can no longer be read.
     """
     settings = asdict(config) | {"data": task.identity}
     # As JSON gives it back, for the comparison with an earlier record.
     settings["test_speeds"] = list(config.test_speeds)
-    with folder.alone():
+    together = hosts.here()
+    with together.alone(folder):
         folder.claim(settings, False, "Give this run its own --name.")
         record = folder.record()
-        if record and record.get("status") == "complete":
-            say(f"{folder.param_name}: trained before.")
-            backend.choose_backend()
-            return load(folder)
-        return _train(config, task, folder, settings, say)
+        if not (record and record.get("status") == "complete"):
+            return _train(config, task, folder, settings, gpus, say)
+        if not together.lead:
+            return None
+        say(f"{folder.param_name}: trained before.")
+        backend.choose_backend()
+        return load(folder)
 
 
 def model_path(folder: RunFolder) -> Path:
@@ -126,8 +138,9 @@ def _train(
     task: Task,
     folder: RunFolder,
     settings: dict[str, Any],
+    gpus: int,
     say: Say,
-) -> tuple[keras.Model, Spec]:
+) -> tuple[keras.Model, Spec] | None:
     name = backend.prepare(config.seed, config.precision)
     accelerators = backend.devices()
     say(f"Training on {name}, {', '.join(accelerators) or 'CPU'}.")
@@ -136,7 +149,8 @@ def _train(
     of_input, bands = config.speech_input, None
     if config.normalisation == "train":
         of_input, bands = _normalised(of_input, task)
-    student = build(config, len(task.schema))
+    with backend.strategy(gpus, config.batch_size):
+        student = build(config, len(task.schema))
     counts = {"train": len(task.train), "valid": len(task.valid)}
     say(
         f"{student.count_params():,} parameters; {counts['train']:,} clips to learn "
@@ -150,7 +164,9 @@ def _train(
         normalisation=of_input.to_dict(),
         data={"dataset": task.dataset, "backend": name, **counts},
     )
-    folder.write_record(settings, spec, system="voices", status="training")
+    together = hosts.here()
+    if together.lead:
+        folder.write_record(settings, spec, system="voices", status="training")
     began = time.perf_counter()
     # Where there is an accelerator it makes the spectrograms: waveforms are an eighth
     # as much to copy.
@@ -158,8 +174,13 @@ def _train(
     pipelines = _pipelines(config, task, of_input, bands, waves)
     fitted = _fit(config, task, student, pipelines, folder, digest(settings), say)
     seconds = time.perf_counter() - began
+    if not together.lead:
+        return None
     with whole_file(model_path(folder)) as temporary:
         student.save(temporary)
+    if together.count > 1:
+        # One host alone cannot compute with what lies on the devices of all.
+        student = backend.load_keras_model(model_path(folder))
     write_history(folder.folder / f"history_{folder.param_name}.csv", fitted.history)
     _draw_history(fitted, folder, task)
     folder.write_record(
@@ -173,6 +194,7 @@ def _train(
             "resumed_after": fitted.resumed_at,
             "seconds": round(seconds, 1),
             "devices": accelerators or ["CPU"],
+            "hosts": together.count,
             "parameters": student.count_params(),
         },
     )
@@ -243,12 +265,12 @@ def _fit(
 ) -> FitResult:
     import keras
 
+    from emorec.training import division
     from emorec.training.distillation import Recalls, distillation_loss
     from emorec.training.face_losses import acc
     from emorec.training.fit import Progress, fit
 
     train = pipelines["train"]
-    model = learner(config, student, train.shapes[0], train.speech_input)
     labelled = task.label_type == "single"
     loss = (
         keras.losses.CategoricalCrossentropy(
@@ -257,15 +279,17 @@ def _fit(
         if labelled
         else distillation_loss(config.loss_type, config.temperature)
     )
-    model.compile(
-        optimizer=optimizer_of(config, len(pipelines["train"])),
-        loss=loss,
-        metrics=[acc, Recalls(task.schema.labels)],
-        jit_compile=backend.compilation_of_convolutions(config.jit),
-    )
+    with division.scope():
+        model = learner(config, student, train.shapes[0], train.speech_input)
+        model.compile(
+            optimizer=optimizer_of(config, len(train)),
+            loss=loss,
+            metrics=[acc, Recalls(task.schema.labels)],
+            jit_compile=backend.compilation_of_convolutions(config.jit),
+        )
     monitor = {"last": "epoch", "best": "val_acc" if labelled else "val_loss"}
     progress = Progress(
-        pipelines["train"],
+        train,
         folder.resume_folder,
         monitor[config.keep],
         config.patience or config.num_epochs + 1,
@@ -277,7 +301,7 @@ def _fit(
     try:
         fitted = fit(
             model,
-            pipelines["train"],
+            train,
             pipelines.get("valid"),
             config.num_epochs,
             progress,

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from emorec.batches.sounds import SoundChanges
+from emorec.batches.sound_parts import SoundChanges
 from emorec.batches.speech_input import FEATURES, SpeechInput
 from emorec.errors import SpecError
 from emorec.training.backend import JIT, PRECISIONS
@@ -58,7 +58,7 @@ class VoicesConfig:
     label_smoothing, mixup : float
         Of training with labels.
     speed, shift, noise, noise_dir, gain
-        See `emorec.batches.sounds.SoundChanges`; the sounds of a folder.
+        See `emorec.batches.sound_parts.SoundChanges`; the sounds of a folder.
     other_voices : float
         Share of `emorec.batches.speakers.OtherVoices`; needs normalisation train.
     bands, widest_band, stretches, longest_stretch

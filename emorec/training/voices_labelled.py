@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from emorec.artifacts.runs import RunFolder
-from emorec.batches.sounds import Sounds
+from emorec.batches.sound_parts import Sounds
 from emorec.corpora.acted import ActedSpeech
 from emorec.corpora.sounds import at_rate, index_sounds
 from emorec.errors import DataError, SpecError
@@ -22,7 +22,7 @@ from emorec.evaluation.linear_probe import (
 )
 from emorec.evaluation.single_label import softmax
 from emorec.files import digest
-from emorec.training import voices
+from emorec.training import hosts, voices
 from emorec.training.hearing import hear
 from emorec.training.voices_config import VoicesConfig
 
@@ -91,8 +91,11 @@ def train_folds(
     name: str,
     say: Say,
     only: Sequence[int] | None = None,
-) -> ProbeResult:
+    gpus: int = 0,
+) -> ProbeResult | None:
     """Train and test one network per fold; finished folds are not repeated.
+
+    Of several hosts (`emorec.training.hosts`) all train, and the first one tests.
 
     Parameters
     ----------
@@ -113,11 +116,13 @@ def train_folds(
         Receives lines for the user.
     only : sequence of int, optional
         Folds to train; all by default.
+    gpus : int
+        See `emorec.training.voices.run`.
 
     Returns
     -------
     ProbeResult
-        Over the folds that were trained.
+        Over the folds that were trained; None on all hosts but the first.
 
     Raises
     ------
@@ -147,7 +152,10 @@ def train_folds(
         say(f"\nFold {number}: tested on speakers {', '.join(told)}.")
         task = _task(config, data, train, valid, fold=number)
         run = RunFolder(folder, f"{name}_fold_{number}")
-        model, spec = voices.run(config, task, run, say)
+        trained = voices.run(config, task, run, say, gpus)
+        if trained is None:
+            continue
+        model, spec = trained
         chosen = np.flatnonzero(test)
         heard = hear(model, spec, [corpus.paths[i] for i in chosen], "Testing")
         if heard.failures:
@@ -171,6 +179,8 @@ def train_folds(
             }
         )
         say(f"Fold {number}: accuracy {accuracy:.3f} on {len(chosen)} takes.")
+    if not hosts.here().lead:
+        return None
     fold = np.where(predicted >= 0, fold, -1)
     return summarise(corpus, protocol, fold, predicted, rows, config.seed)
 
