@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import socket
 import subprocess
@@ -12,19 +13,36 @@ from types import SimpleNamespace
 ROOT = Path(__file__).resolve().parents[1]
 # A sane test takes a tenth of it, on a machine that does nothing else.
 LIMIT = 400
+# Commands one after another, then those that the first process runs by itself, in a
+# folder `alone`: a start takes as long as a small training.
 TRAIN = """
-import sys
+import json, os, sys
+from functools import cache
+from pathlib import Path
 sys.modules["tensorflow"] = None  # as where it is not installed; and it takes seconds
+from matplotlib.figure import Figure
 from emorec.cli.app import main
-sys.exit(main(sys.argv[1:]))
+from emorec.training import hosts
+
+hosts.join = cache(hosts.join)  # once in a process
+Figure.savefig = lambda self, path, **how: Path(path).touch()  # others look at them
+together, alone = json.loads(sys.argv[1])
+for words in together:
+    if code := main(words):
+        sys.exit(code)
+if alone and hosts.here().lead:
+    os.mkdir("alone")
+    os.chdir("alone")
+    with hosts.here().by_itself():
+        sys.exit(max(main(words) for words in alone))
 """
 # The process of this rank ends as by a power cut after its second epoch.
-KILLED = """
+KILLED = (
+    """
 import os, signal, sys
 sys.modules["tensorflow"] = None
 rank = sys.argv.pop(1)
 from emorec.training import backend
-from emorec.cli.app import main
 
 prepare = backend.prepare
 
@@ -41,8 +59,9 @@ def dying(*arguments):
     return prepare(*arguments)
 
 backend.prepare = dying
-sys.exit(main(sys.argv[1:]))
 """
+    + TRAIN
+)
 
 
 def environment(**more: str) -> dict[str, str]:
@@ -70,22 +89,30 @@ def free_port() -> int:
         return door.getsockname()[1]
 
 
-def run(folder, *options, hosts: int = 1, script: str = TRAIN, before=(), **more):
+def run(
+    folder, *commands, hosts: int = 1, script: str = TRAIN, before=(), alone=(), **more
+):
     """Run ``emorec`` in `folder`, in processes that train together.
 
-    Returns one result a process: code, out, err.
+    Each command is a list of options; a text may hold several. Those of `alone` are
+    run after the others, in a folder of that name, by one process. Returns one result
+    a process: code, out, err.
     """
-    words = [str(word) for option in options for word in _words(option)]
+    commands, alone = (
+        [[str(word) for option in command for word in _words(option)] for command in of]
+        for of in (commands, alone)
+    )
     port = free_port()
     started = []
     for rank in range(hosts):
         own = []
         if hosts > 1:
-            own = ["--hosts", hosts, "--coordinator", f"127.0.0.1:{port}"]
-            own += ["--host_rank", rank]
+            own = ["--hosts", str(hosts), "--coordinator", f"127.0.0.1:{port}"]
+            own += ["--host_rank", str(rank)]
+        words = json.dumps([[[*command, *own] for command in commands], alone])
         started.append(
             subprocess.Popen(
-                [sys.executable, "-c", script, *before, *words, *map(str, own)],
+                [sys.executable, "-c", script, *before, words],
                 cwd=folder,
                 env=environment(**more),
                 stdout=subprocess.PIPE,

@@ -1,9 +1,15 @@
 """One network that several processes train: what one process alone would train."""
 
+import io
 import json
+import os
+import re
+import shutil
 import time
-from types import SimpleNamespace
+import zipfile
+from pathlib import Path
 
+import h5py
 import numpy as np
 import pandas as pd
 import pytest
@@ -11,142 +17,221 @@ import pytest
 from emorec.errors import SpecError
 from emorec.training import hosts
 from tests.host_processes import KILLED, run
+from tests.small_speech import small_clips, small_voxceleb
 
-PARAM = "l_1_n_4_d_0.2_b_32_s_10"
 # Each process has two devices, so four share a batch.
 TWO_DEVICES = "--xla_force_host_platform_device_count=2"
 # Sums over a batch are taken in another order: rounding, which training makes grow.
 TOLERANCE = 1e-4
+# What the trainings leave, by their names.
+WORDS = Path("models/mine/PART_l_1_n_4_d_0.2_b_32_s_10")
+VOICES = Path("models/voices/PART_n")
 
 
-def train(miniature, folder, *options, epochs=3, **how):
-    folder.mkdir(exist_ok=True)
+def mosei(miniature, *options):
     words = ["mosei train -df", miniature, "-pf pickles -mf models -mn mine -m A"]
-    words += [f"-n 4 -s 10 -b 32 -scm false -e {epochs}", *options]
-    return run(folder, *words, **how)
+    return [*words, "-n 4 -s 10 -b 32 -scm false -e 3", *options]
 
 
-def results(folder):
-    model = folder / "models" / "mine"
-    history = pd.read_csv(model / f"history_{PARAM}.csv")
-    with np.load(model / f"predictions_test_{PARAM}.npz") as saved:
-        scores = saved["scores"]
-    record = json.loads((model / f"run_{PARAM}.json").read_text())
-    return SimpleNamespace(history=history, scores=scores, record=record, path=model)
+def voices(talkers, *options):
+    words = ["voices distill", talkers, "--preset compact --num_seconds 1 --name n"]
+    more = "--batch_size 8 --num_epochs 3 --bands 1 --speed 0.1"
+    return [*words, more, "--partitions unheardVal", *options]
 
 
-def alike(received, expected):
-    pd.testing.assert_frame_equal(
-        received.history, expected.history, rtol=TOLERANCE, check_exact=False
-    )
-    np.testing.assert_allclose(received.scores, expected.scores, atol=TOLERANCE)
+def done(folder, *commands, **how):
+    """Run commands that have to succeed."""
+    folder.mkdir(exist_ok=True)
+    ended = run(folder, *commands, **how)
+    assert not any(process.code for process in ended), [p.err for p in ended]
+    return ended
+
+
+def file_of(folder, name, part, ending):
+    return folder / name.parent / f"{name.name.replace('PART', part)}{ending}"
+
+
+def record_of(folder, name):
+    return json.loads(file_of(folder, name, "run", ".json").read_text())
+
+
+def alike(received, expected, name=WORDS):
+    histories = [
+        pd.read_csv(file_of(folder, name, "history", ".csv"))
+        for folder in (received, expected)
+    ]
+    pd.testing.assert_frame_equal(*histories, rtol=TOLERANCE, check_exact=False)
+    saved = [
+        weights(file_of(folder, name, "model", ".keras"))
+        for folder in (received, expected)
+    ]
+    assert saved[0] and saved[0].keys() == saved[1].keys()
+    for name, values in saved[0].items():
+        np.testing.assert_allclose(values, saved[1][name], atol=TOLERANCE)
+
+
+def weights(path):
+    """Return the weights in a .keras file by their places in it."""
+    found = {}
+
+    def keep(name, value):
+        if isinstance(value, h5py.Dataset):
+            found[name] = value[()]
+
+    with (
+        zipfile.ZipFile(path) as whole,
+        h5py.File(io.BytesIO(whole.read("model.weights.h5"))) as file,
+    ):
+        file.visititems(keep)
+    return found
 
 
 @pytest.fixture(scope="module")
-def alone(miniature, tmp_path_factory):
-    """What one process on one device trains."""
-    folder = tmp_path_factory.mktemp("alone")
-    (done,) = train(miniature, folder)
-    assert done.code == 0, done.err
-    return results(folder)
+def talkers(tmp_path_factory):
+    return small_voxceleb(tmp_path_factory.mktemp("talkers"))
+
+
+def trained_by_two(folder, words):
+    """Train in two processes, and in `folder`/alone in one on one device."""
+    return done(folder, words, hosts=2, flags=TWO_DEVICES, alone=[words])
 
 
 @pytest.fixture(scope="module")
 def two(miniature, tmp_path_factory):
-    """What two processes train, and what they said."""
+    """The folder in which two processes trained, and what they said."""
     folder = tmp_path_factory.mktemp("two")
-    leader, follower = train(miniature, folder, hosts=2, flags=TWO_DEVICES)
-    assert (leader.code, follower.code) == (0, 0), leader.err + follower.err
-    return SimpleNamespace(said=(leader, follower), **vars(results(folder)))
+    return folder, trained_by_two(folder, mosei(miniature))
+
+
+@pytest.fixture(scope="module")
+def two_hear(talkers, tmp_path_factory):
+    """The same of a speech network."""
+    folder = tmp_path_factory.mktemp("two")
+    return folder, trained_by_two(folder, voices(talkers))
+
+
+@pytest.fixture(scope="module")
+def alone(two):
+    return two[0] / "alone"
+
+
+@pytest.fixture(scope="module")
+def alone_hears(two_hear):
+    return two_hear[0] / "alone"
 
 
 def test_two_processes_train_what_one_trains(two, alone):
     # A batch that four devices cannot divide, too.
-    assert alone.record["segments"]["train"] % 32 % 4
-    alike(two, alone)
-    saved = keras_weights(two.path), keras_weights(alone.path)
-    for received, expected in zip(*saved, strict=True):
-        np.testing.assert_allclose(received, expected, atol=TOLERANCE)
+    assert record_of(alone, WORDS)["segments"]["train"] % 32 % 4
+    alike(two[0], alone)
 
 
-def keras_weights(path):
-    import keras
-
-    from emorec.training.backend import load_keras_model
-
-    keras.utils.clear_session()
-    return load_keras_model(path / f"model_{PARAM}.keras").get_weights()
-
-
-def test_the_first_process_alone_writes_and_speaks(two, alone):
-    leader, follower = two.said
+def check_who_writes_and_speaks(folder, said, name):
+    leader, follower = said
     assert "2 hosts train together" in leader.out
     assert "Written:" in leader.out
     assert not [line for line in follower.out.splitlines() if "[Gloo]" not in line]
-    assert two.record["training"]["hosts"] == 2
-    assert two.record["settings"] == alone.record["settings"]
-    files = [{p.name for p in run.path.iterdir()} for run in (two, alone)]
+    both = folder, folder / "alone"
+    records = [record_of(one, name) for one in both]
+    assert [record["training"]["hosts"] for record in records] == [2, 1]
+    assert records[0]["settings"] == records[1]["settings"]
+    files = [{path.name for path in (one / name.parent).iterdir()} for one in both]
     assert files[0] == files[1]
 
 
-@pytest.mark.slow
-def test_two_devices_of_one_process_train_what_one_trains(miniature, alone, tmp_path):
-    (done,) = train(miniature, tmp_path, "--gpus 2", flags=TWO_DEVICES)
-    assert done.code == 0, done.err
-    alike(results(tmp_path), alone)
+def test_the_first_process_alone_writes_and_speaks(two):
+    check_who_writes_and_speaks(*two, WORDS)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("rank", [0, 1])
-def test_when_one_process_dies_all_end_and_another_number_goes_on(
-    miniature, alone, tmp_path, rank
+def test_two_processes_hear_what_one_hears(two_hear, alone_hears):
+    alike(two_hear[0], alone_hears, VOICES)
+    check_who_writes_and_speaks(*two_hear, VOICES)
+
+
+@pytest.mark.slow
+def test_two_devices_of_one_process_train_what_one_trains(
+    miniature, talkers, alone, alone_hears, tmp_path
 ):
+    commands = [mosei(miniature), voices(talkers)]
+    done(tmp_path, *[[*words, "--gpus 2"] for words in commands], flags=TWO_DEVICES)
+    alike(tmp_path, alone)
+    alike(tmp_path, alone_hears, VOICES)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("rank, name", [(0, WORDS), (1, VOICES)])
+def test_when_one_process_dies_all_end_and_another_number_goes_on(
+    miniature, talkers, alone, alone_hears, tmp_path, rank, name
+):
+    words = mosei(miniature) if name == WORDS else voices(talkers)
     began = time.monotonic()
-    ended = train(miniature, tmp_path, hosts=2, script=KILLED, before=[str(rank)])
+    ended = run(tmp_path, words, hosts=2, script=KILLED, before=[str(rank)])
     assert ended[rank].code == -9
     other = ended[1 - rank]
     assert other.code not in (0, 3)
     assert "lost the others" in other.err or "another task died" in other.err
     # The limit of a lost connection, and the time of two epochs.
     assert time.monotonic() - began < hosts.LOST + 300
-    (done,) = train(miniature, tmp_path)
-    assert done.code == 0, done.err
-    assert "Going on after epoch 2" in done.out
-    alike(results(tmp_path), alone)
+    (one,) = done(tmp_path, words)
+    assert "Going on after epoch 2" in one.out
+    alike(tmp_path, alone if name == WORDS else alone_hears, name)
 
 
 @pytest.mark.slow
-def test_two_processes_go_on_where_one_stopped(miniature, alone, tmp_path):
-    (killed,) = train(miniature, tmp_path, script=KILLED, before=["0"])
+def test_two_processes_go_on_where_one_stopped(talkers, alone_hears, tmp_path):
+    words = voices(talkers)
+    (killed,) = run(tmp_path, words, script=KILLED, before=["0"])
     assert killed.code == -9
-    leader, follower = train(miniature, tmp_path, hosts=2)
-    assert (leader.code, follower.code) == (0, 0), leader.err + follower.err
+    leader, _ = done(tmp_path, words, hosts=2)
     assert "Going on after epoch 2" in leader.out
-    alike(results(tmp_path), alone)
+    alike(tmp_path, alone_hears, VOICES)
 
 
 @pytest.mark.slow
 def test_an_error_of_the_first_ends_the_second(miniature, tmp_path):
     # 30 segments are not divisible among four devices.
-    ended = train(miniature, tmp_path, "-b 30", hosts=2, flags=TWO_DEVICES)
+    words = mosei(miniature, "-b 30")
+    ended = run(tmp_path, words, hosts=2, flags=TWO_DEVICES)
     assert all(process.code not in (0, 3) for process in ended)
     assert "Choose a multiple of 4" in ended[0].err
     assert not list(tmp_path.rglob("*.keras"))
 
 
 @pytest.mark.slow
-def test_faces_are_learnt_on_two_processes_as_on_one(tmp_path):
+def test_a_sound_that_one_host_cannot_read_is_told_by_it(talkers, tmp_path):
+    folder = shutil.copytree(talkers, tmp_path / "talkers")
+    words = voices(folder, "--num_epochs 1")
+    done(tmp_path / "index", [*words, "--name first"])
+    # What sounds.csv remembers as whole.
+    path = folder / "wav" / "id00000" / "video0" / "00001.wav"
+    size, time_ns = path.stat().st_size, path.stat().st_mtime_ns
+    path.write_bytes(b"x" * size)
+    os.utime(path, ns=(time_ns, time_ns))
+    ended = run(tmp_path, words, hosts=2)
+    assert all(process.code not in (0, 3) for process in ended)
+    told = [process for process in ended if "00001.wav" in process.err]
+    assert len(told) == 1 and told[0].code == 1
+    assert not list(tmp_path.glob("models/**/*.keras"))
+
+
+@pytest.mark.slow
+def test_faces_and_clips_are_learnt_on_two_processes_as_on_one(tmp_path):
+    table = small_clips(tmp_path / "clips")
     # At a low rate, for at a high one rounding soon grows into other weights.
-    words = "faces train --num_epochs 2 --batch_size 64 --learning_rate 1e-4 --ema 0.9"
-    found = []
-    for count in (1, 2):
-        folder = tmp_path / str(count)
-        folder.mkdir()
-        done = run(folder, words, hosts=count)
-        assert [process.code for process in done] == [0] * count, done[0].err
-        (path,) = folder.rglob("history_*.csv")
-        found.append(pd.read_csv(path))
-    pd.testing.assert_frame_equal(*found, rtol=TOLERANCE, check_exact=False)
+    commands = [
+        ["faces train --num_epochs 2 --batch_size 64 --learning_rate 1e-4 --ema 0.9"],
+        ["ravdess train", table, "--labels low,high --n_epochs 2 --lr_steps 1"],
+    ]
+    folder = tmp_path / "two"
+    done(folder, *commands, hosts=2, alone=commands)
+    paths = sorted((folder / "models").rglob("history_*.csv"))
+    assert len(paths) == 2
+    for path in paths:
+        both = path, folder / "alone" / path.relative_to(folder)
+        pd.testing.assert_frame_equal(
+            *map(pd.read_csv, both), rtol=TOLERANCE, check_exact=False
+        )
 
 
 @pytest.mark.parametrize(
@@ -223,26 +308,49 @@ def test_parts_of_batches_are_rows_of_whole_ones():
     images = np.random.default_rng(0).integers(0, 255, (10, 8, 8)).astype(np.uint8)
     targets = np.eye(10, dtype=np.float32)
     faces = ImagePipeline(images, targets, ImageInput(8, (0.0,)), 4, shuffle=True)
-    data = _PyBatches(faces)
-    assert [data.rows(number) for number in range(3)] == [4, 4, 2]
+    data, wholes = _PyBatches(faces), _PyBatches(faces)
     for number in range(3):
-        for part, whole in zip(
-            data.part(number, slice(1, 2)), data[number], strict=True
-        ):
-            np.testing.assert_array_equal(part, whole[1:2])
+        rows, parts = data.part(number, lambda rows: slice(1, rows - 1))
+        assert rows == (4, 4, 2)[number]
+        for part, whole in zip(parts, wholes[number], strict=True):
+            np.testing.assert_array_equal(part, whole[1:-1])
 
 
 def test_dry_runs_and_misuse_join_nobody(miniature, command, tmp_path):
     from emorec.cli.mosei import main
 
     words = ["-df", miniature, "-mf", tmp_path / "models", "--hosts", "2"]
-    done = command(main, *words, "--dry_run")
-    assert done.code == 0
-    assert "hosts     2" in done.out
-    done = command(main, *words, "--no_train")
-    assert done.code == 1
-    assert "one host evaluates" in done.err
-    done = command(main, *words[:-2], "--host_rank", 1)
-    assert done.code == 1
-    assert "only with --hosts" in done.err
+    ended = command(main, *words, "--dry_run")
+    assert ended.code == 0
+    assert "hosts     2" in ended.out
+    ended = command(main, *words, "--no_train")
+    assert ended.code == 1
+    assert "one host evaluates" in ended.err
+    ended = command(main, *words[:-2], "--host_rank", 1)
+    assert ended.code == 1
+    assert "only with --hosts" in ended.err
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ("voices distill --hosts 2 --coordinator a:1 --host_rank 0", r"emorec\[jax\]"),
+        ("voices distill --host_rank 0", "only with --hosts"),
+        ("voices distill --gpus 2", "on JAX only"),
+        ("voices distill --gpus -1", "expected 0 or more"),
+        ("ravdess train --hosts 2", "by srun"),
+        ("ravdess train --hosts 2 --no_train", "one host evaluates"),
+    ],
+)
+def test_what_cannot_train_together_is_told_before_anything_is_made(
+    words, message, command, tmp_path, monkeypatch
+):
+    from emorec.cli.app import main
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("SLURM_JOB_ID", raising=False)
+    ended = command(main, *words.split())
+    assert ended.code == 1
+    assert re.search(message, ended.err), ended.err
     assert not list(tmp_path.iterdir())

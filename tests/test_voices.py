@@ -140,6 +140,45 @@ def test_loudness_and_noise_change_and_nothing_leaves_full_scale(clips):
     assert 0.01 < np.abs(heard - plain)[0].max() < 0.2
 
 
+@pytest.mark.parametrize("waves", [False, True])
+@pytest.mark.parametrize("mixup", [0.0, 0.5])
+def test_a_host_makes_its_rows_of_a_batch_and_reads_their_sounds_alone(
+    clips, monkeypatch, waves, mixup
+):
+    bands = band_statistics(
+        [SpeechInput("logmel").raw(read_audio(path)) for path in clips[0]],
+        np.arange(12),
+        np.array(["a", "b", "c"] * 4),
+    )
+    changes = SoundChanges(speed=0.2, shift=0.3, noise=0.5, gain=10)
+    from_files = replace(changes, noise_files=tuple(clips[0][:2]))
+    read, part = [], Sounds.part
+    monkeypatch.setattr(
+        Sounds, "part", lambda self, *of: read.append(of[0]) or part(self, *of)
+    )
+    for where, these in (("random", changes), ("speech", from_files)):
+        served = pipeline(
+            *(clips, 0),
+            speech_input=SpeechInput("logmel", 1.0, part=where),
+            shuffle=True,
+            changes=these,
+            voices=None if waves else OtherVoices(bands, 0.8),
+            waves=waves,
+            mixup=mixup,
+        )
+        assert [served.rows(number) for number in range(3)] == [5, 5, 2]
+        for number in range(3):
+            whole = served.batch(1, number)
+            for rows in (slice(0, 1), slice(1, 5)):
+                read.clear()
+                made = served.batch(1, number, rows)
+                for a, b in zip(made, whole, strict=True):
+                    np.testing.assert_allclose(a, b[rows], atol=1e-4)
+                if not mixup and not these.noise_files:
+                    first = 5 * number
+                    assert read == served.order(1)[first : first + 5][rows].tolist()
+
+
 @pytest.mark.parametrize("features", ["voxceleb", "logmel"])
 def test_spectrograms_of_numpy_and_of_the_network_are_one(clips, features):
     speech_input = SpeechInput(features, 1.0)
