@@ -5,6 +5,8 @@ import json
 import os
 import re
 import shutil
+import subprocess
+import sys
 import time
 import zipfile
 from pathlib import Path
@@ -16,7 +18,7 @@ import pytest
 
 from emorec.errors import SpecError
 from emorec.training import hosts
-from tests.host_processes import KILLED, run
+from tests.host_processes import KILLED, environment, run
 from tests.small_speech import small_clips, small_voxceleb
 
 # Each process has two devices, so four share a batch.
@@ -314,6 +316,34 @@ def test_parts_of_batches_are_rows_of_whole_ones():
         assert rows == (4, 4, 2)[number]
         for part, whole in zip(parts, wholes[number], strict=True):
             np.testing.assert_array_equal(part, whole[1:-1])
+
+
+SPECTROGRAMS = """
+import sys
+sys.modules["tensorflow"] = None
+import jax
+import numpy as np
+from emorec.models.speech_layers import FrontEnd
+from emorec.training import division
+
+divided = division.begin(2, 4)
+waves = np.random.default_rng(0).normal(0, 0.1, (4, 4000)).astype(np.float32)
+whole = np.asarray(FrontEnd("logmel")(waves))
+layer = FrontEnd("logmel", by_rows=divided.by_rows)
+for rows in (4, 3):  # three cannot be divided
+    (placed,) = divided.place((waves[:rows],), rows)
+    made = jax.jit(layer.call).lower(placed).compile()
+    assert not [word for word in ("all-", "permute") if word in made.as_text()]
+    np.testing.assert_allclose(made(placed), whole[:rows], atol=1e-3)
+"""
+
+
+def test_devices_make_the_spectrograms_of_their_own_rows():
+    words = [sys.executable, "-c", SPECTROGRAMS]
+    ended = subprocess.run(
+        words, env=environment(flags=TWO_DEVICES), capture_output=True, text=True
+    )
+    assert ended.returncode == 0, ended.stderr
 
 
 def test_dry_runs_and_misuse_join_nobody(miniature, command, tmp_path):

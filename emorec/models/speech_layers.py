@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import keras
 import numpy as np
@@ -22,6 +22,8 @@ class FrontEnd(keras.layers.Layer):
         See `emorec.models.speech_frontend`.
     mean, deviation : sequence of F floats
         What each bin is normalised by; over its own time where there are none.
+    by_rows : callable, optional
+        Turns what is computed of a batch to the same, computed elsewhere; not saved.
     **kwargs
         Those of `keras.layers.Layer`.
     """
@@ -31,6 +33,7 @@ class FrontEnd(keras.layers.Layer):
         features: str = "voxceleb",
         mean: Sequence[float] = (),
         deviation: Sequence[float] = (),
+        by_rows: Callable[[Callable], Callable] | None = None,
         **kwargs,
     ) -> None:
         # A spectrogram in bfloat16 would have three digits.
@@ -39,9 +42,13 @@ class FrontEnd(keras.layers.Layer):
             raise SpecError(f"features '{features}': expected voxceleb or logmel.")
         self.features = features
         self.mean, self.deviation = list(mean), list(deviation)
+        self._compute = by_rows(self._spectrograms) if by_rows else self._spectrograms
 
     def call(self, waves):
         """Return the spectrograms."""
+        return self._compute(waves)
+
+    def _spectrograms(self, waves):
         if self.features == "logmel":
             values = speech_frontend.logmel(waves, normalised=False)
         else:

@@ -48,6 +48,32 @@ class Division:
         mesh = Mesh(np.array(self.devices), ("batch",))
         return NamedSharding(mesh, PartitionSpec(*axes))
 
+    def by_rows(self, function: Callable) -> Callable:
+        """Return a function of a batch of which each device computes its own rows.
+
+        What XLA cannot divide, as a Fourier transform, every device would compute for
+        all rows, and fetch them first.
+
+        Parameters
+        ----------
+        function : callable
+            (B, ...) -> (B, ...), each row of one row.
+        """
+        import jax
+
+        if not (shard_map := getattr(jax, "shard_map", None)):
+            # Until JAX 0.5.
+            from jax.experimental.shard_map import shard_map
+        batch = self._sharding("batch")
+        places = {"mesh": batch.mesh, "in_specs": batch.spec, "out_specs": batch.spec}
+        divided = shard_map(function, **places)
+
+        def each(rows):
+            whole = rows.shape[0] % len(self.devices)
+            return function(rows) if whole else divided(rows)
+
+        return each
+
     def compile(self, model: keras.Model) -> None:
         """Compile the steps of `fit` so that every device holds all that they return.
 

@@ -69,10 +69,17 @@ def learner(
     import keras
 
     from emorec.models.speech_layers import FrontEnd, SpecAugment
+    from emorec.training import division
 
     inputs = keras.Input(shape)
     of_input = of_input or config.speech_input
-    front = FrontEnd(of_input.features, of_input.mean, of_input.deviation)
+    divided = division.current()
+    front = FrontEnd(
+        of_input.features,
+        of_input.mean,
+        of_input.deviation,
+        by_rows=divided and divided.by_rows,
+    )
     x = front(inputs) if len(shape) == 1 else inputs
     if config.bands or config.stretches:
         x = SpecAugment(
