@@ -13,6 +13,8 @@ from types import SimpleNamespace
 ROOT = Path(__file__).resolve().parents[1]
 # A sane test takes a tenth of it, on a machine that does nothing else.
 LIMIT = 400
+# Of a process: two of them have four, which share a batch.
+TWO_DEVICES = "--xla_force_host_platform_device_count=2"
 # Commands one after another, then those that the first process runs by itself, in a
 # folder `alone`: a start takes as long as a small training.
 TRAIN = """
