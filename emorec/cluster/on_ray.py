@@ -7,6 +7,7 @@ import os
 import queue
 import shutil
 import threading
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +22,11 @@ from emorec.cluster.trials import (
     run_trial,
     why_stopped,
 )
+from emorec.errors import EmorecError
 
 _SCRATCH = ".tune"
+# A trial that loses so many nodes may be why they are lost.
+_LOSSES = 3
 PURPOSE = (
     "A sweep in several processes (with --local it runs in this one, a trial after the "
     "other)"
@@ -32,7 +36,8 @@ PURPOSE = (
 def run_on_ray(sweep: Sweep, call: Call, resources: Resources) -> None:
     """Run the trials of a sweep on Ray Tune.
 
-    Processes keep their imports from trial to trial.
+    Processes keep their imports from trial to trial. A trial whose node is lost is
+    begun again on another one; one whose process died alone has failed.
 
     Parameters
     ----------
@@ -49,35 +54,45 @@ def run_on_ray(sweep: Sweep, call: Call, resources: Resources) -> None:
     from ray import tune
 
     scratch = (sweep.output / _SCRATCH).absolute()
+    losses: Counter[int] = Counter()
     with connected(resources):
-        try:
-            tune.run(
-                tune.with_resources(
-                    _worker(sweep, call, resources),
-                    {"cpu": resources.cpus, "gpu": resources.gpus},
-                ),
-                name="sweep",
-                search_alg=_searcher(sweep),
-                scheduler=_scheduler(sweep),
-                num_samples=sweep.left,
-                max_concurrent_trials=resources.workers,
-                reuse_actors=True,
-                storage_path=str(scratch),
-                verbose=0,
-                raise_on_failed_trial=False,
-            )
-        finally:
-            shutil.rmtree(scratch, ignore_errors=True)
+        while sweep.left:
+            searcher, before = _searcher(sweep, losses), losses.total()
+            try:
+                tune.run(
+                    tune.with_resources(
+                        _worker(sweep, call, resources),
+                        {"cpu": resources.cpus, "gpu": resources.gpus},
+                    ),
+                    name="sweep",
+                    search_alg=searcher,
+                    scheduler=_scheduler(sweep),
+                    num_samples=sweep.left,
+                    max_concurrent_trials=resources.workers,
+                    reuse_actors=True,
+                    storage_path=str(scratch),
+                    verbose=0,
+                    raise_on_failed_trial=False,
+                )
+            finally:
+                shutil.rmtree(scratch, ignore_errors=True)
+            if losses.total() == before:
+                break
 
 
-def _searcher(sweep: Sweep) -> Any:
-    """Return what hands out the trials of a sweep, and hears of their ends."""
+def _searcher(sweep: Sweep, losses: Counter[int]) -> Any:
+    """Return what hands out the trials of a sweep, and hears of their ends.
+
+    It counts in `losses` how often each was given back.
+    """
     from ray.tune.search import Searcher
 
     class Trials(Searcher):
         def __init__(self) -> None:
             super().__init__()
             self.numbers: dict[str, int] = {}
+            self.nodes: dict[str, str] = {}
+            self.error: Exception | None = None
 
         def suggest(self, trial_id: str) -> Any:
             trial = sweep.next()
@@ -87,24 +102,44 @@ def _searcher(sweep: Sweep) -> Any:
             arguments = sweep.arguments(trial.options, trial.name)
             return {"trial": trial.to_dict(), "arguments": arguments}
 
+        def on_trial_result(self, trial_id, result) -> None:
+            if "node" in result:
+                self.nodes[trial_id] = result["node"]
+
         def on_trial_complete(self, trial_id, result=None, error=False) -> None:
+            # Tune takes an error in here, as of a full disk, for one of the trial,
+            # whose end it tells once more: the sweep ends, and not the trial.
+            if self.error:
+                raise self.error
+            try:
+                self._complete(trial_id, result, error)
+            except (EmorecError, OSError) as problem:
+                self.error = problem
+                raise
+
+        def _complete(self, trial_id, result, error) -> None:
             trial = sweep.trials[self.numbers[trial_id]]
             if result and "outcome" in result and not error:
-                sweep.end(Trial.from_dict(json.loads(result["outcome"])))
+                trial = Trial.from_dict(json.loads(result["outcome"]))
             elif error or not result:
+                node = self.nodes.get(trial_id)
+                if losses[trial.number] < _LOSSES and _is_lost(node):
+                    losses[trial.number] += 1
+                    sweep.give_back(trial)
+                    sweep.say(f"           {trial.name}: its node is lost; again")
+                    return
                 trial.state = FAILED
                 trial.reason = (
                     "its process died: it ran out of memory, was killed, or a library "
                     "broke it"
                 )
-                sweep.end(trial)
             else:
                 trial.state, trial.epochs = STOPPED, result["epoch"]
                 trial.seconds = round(result["time_total_s"], 2)
                 trial.reason = why_stopped(
                     sweep.config, result["epoch"], result["value"]
                 )
-                sweep.end(trial)
+            sweep.end(trial)
 
         # The state of a sweep is in its own folder.
         def save(self, checkpoint_path: str) -> None:
@@ -114,6 +149,17 @@ def _searcher(sweep: Sweep) -> Any:
             pass
 
     return Trials()
+
+
+def _is_lost(node: str | None) -> bool:
+    """Tell whether a node has left the cluster.
+
+    Of a process that died before it told its node (None), any lost one may be it.
+    """
+    import ray
+
+    alive = {known["NodeID"]: known["Alive"] for known in ray.nodes()}
+    return not all(alive.values()) if node is None else not alive.get(node, False)
 
 
 def _scheduler(sweep: Sweep) -> Any:
@@ -132,6 +178,7 @@ def _scheduler(sweep: Sweep) -> Any:
 
 def _worker(sweep: Sweep, call: Call, resources: Resources) -> type:
     """Return the class whose objects live in the processes and train."""
+    import ray
     from ray import tune
 
     output, config = sweep.output, sweep.config
@@ -150,7 +197,7 @@ def _worker(sweep: Sweep, call: Call, resources: Resources) -> type:
             return True
 
         def _begin(self, given: dict[str, Any]) -> None:
-            self._at_rung = self._ended = False
+            self._placed = self._at_rung = self._ended = False
             self._told: queue.Queue = queue.Queue()
             self._answers: queue.Queue = queue.Queue()
             self._thread = threading.Thread(
@@ -161,6 +208,9 @@ def _worker(sweep: Sweep, call: Call, resources: Resources) -> type:
             self._thread.start()
 
         def step(self) -> dict[str, Any]:
+            if not self._placed:
+                self._placed = True
+                return {"node": ray.get_runtime_context().get_node_id()}
             if self._at_rung:
                 self._answers.put(False)
             result = self._told.get()

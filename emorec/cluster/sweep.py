@@ -162,6 +162,11 @@ class Sweep:
             return trial
         return None
 
+    def give_back(self, trial: Trial) -> None:
+        """Let a trial that was handed out, and never ended, be handed out again."""
+        self.begun.discard(trial.number)
+        self.trials[trial.number] = Trial(trial.number, trial.options)
+
     def _point(self, number: int) -> Point | None:
         if self._points is None:
             return tpe.propose(self.config, number, self.trials.values())
