@@ -189,27 +189,30 @@ def _worker(sweep: Sweep, call: Call, resources: Resources) -> type:
         def setup(self, config: dict[str, Any]) -> None:
             os.chdir(here)
             share_gpu(gpus)
-            self._begin(config)
+            self._prepare(config)
 
         def reset_config(self, new_config: dict[str, Any]) -> bool:
             self.cleanup()
-            self._begin(new_config)
+            self._prepare(new_config)
             return True
 
-        def _begin(self, given: dict[str, Any]) -> None:
-            self._placed = self._at_rung = self._ended = False
+        def _prepare(self, given: dict[str, Any]) -> None:
+            self._given = given
+            self._thread: threading.Thread | None = None
+            self._at_rung = self._ended = False
             self._told: queue.Queue = queue.Queue()
             self._answers: queue.Queue = queue.Queue()
-            self._thread = threading.Thread(
-                target=_train,
-                args=(call, given, output, config, self._told, self._answers),
-                daemon=True,
-            )
-            self._thread.start()
 
         def step(self) -> dict[str, Any]:
-            if not self._placed:
-                self._placed = True
+            if self._thread is None:
+                # Not before: Tune makes a process for a trial, and may then give the
+                # trial to one that has become free.
+                self._thread = threading.Thread(
+                    target=_train,
+                    args=(call, self._given, output, config, self._told, self._answers),
+                    daemon=True,
+                )
+                self._thread.start()
                 return {"node": ray.get_runtime_context().get_node_id()}
             if self._at_rung:
                 self._answers.put(False)
@@ -221,7 +224,7 @@ def _worker(sweep: Sweep, call: Call, resources: Resources) -> type:
         def cleanup(self) -> None:
             if self._at_rung:
                 self._answers.put(True)
-            if self._at_rung or self._ended:
+            if self._thread and (self._at_rung or self._ended):
                 self._thread.join()
             # Else the sweep was interrupted, and the process ends with its training.
 
