@@ -7,6 +7,7 @@ import os
 import queue
 import shutil
 import threading
+import time
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -27,6 +28,8 @@ from emorec.errors import EmorecError
 _SCRATCH = ".tune"
 # A trial that loses so many nodes may be why they are lost.
 _LOSSES = 3
+# Seconds until a cluster knows that a node is lost, which its trials tell at once.
+_NOTICED = 30
 PURPOSE = (
     "A sweep in several processes (with --local it runs in this one, a trial after the "
     "other)"
@@ -57,7 +60,8 @@ def run_on_ray(sweep: Sweep, call: Call, resources: Resources) -> None:
     losses: Counter[int] = Counter()
     with connected(resources):
         while sweep.left:
-            searcher, before = _searcher(sweep, losses), losses.total()
+            patience = _NOTICED if resources.address else 0
+            searcher, before = _searcher(sweep, losses, patience), losses.total()
             try:
                 tune.run(
                     tune.with_resources(
@@ -76,14 +80,19 @@ def run_on_ray(sweep: Sweep, call: Call, resources: Resources) -> None:
                 )
             finally:
                 shutil.rmtree(scratch, ignore_errors=True)
+            searcher.settle(wait=True)
+            for trial in sweep.unended():
+                # Of a lost node's trial Tune may tell no end at all.
+                _end_lost(sweep, trial, losses)
             if losses.total() == before:
                 break
 
 
-def _searcher(sweep: Sweep, losses: Counter[int]) -> Any:
+def _searcher(sweep: Sweep, losses: Counter[int], patience: float) -> Any:
     """Return what hands out the trials of a sweep, and hears of their ends.
 
-    It counts in `losses` how often each was given back.
+    It counts in `losses` how often each was given back. Of a process that died, it
+    decides `patience` seconds later whether that was with its node.
     """
     from ray.tune.search import Searcher
 
@@ -92,9 +101,11 @@ def _searcher(sweep: Sweep, losses: Counter[int]) -> Any:
             super().__init__()
             self.numbers: dict[str, int] = {}
             self.nodes: dict[str, str] = {}
+            self.dead: dict[int, tuple[float, str | None]] = {}
             self.error: Exception | None = None
 
         def suggest(self, trial_id: str) -> Any:
+            self.settle()
             trial = sweep.next()
             if trial is None:
                 return Searcher.FINISHED
@@ -122,17 +133,10 @@ def _searcher(sweep: Sweep, losses: Counter[int]) -> Any:
             if result and "outcome" in result and not error:
                 trial = Trial.from_dict(json.loads(result["outcome"]))
             elif error or not result:
-                node = self.nodes.get(trial_id)
-                if losses[trial.number] < _LOSSES and _is_lost(node):
-                    losses[trial.number] += 1
-                    sweep.give_back(trial)
-                    sweep.say(f"           {trial.name}: its node is lost; again")
-                    return
-                trial.state = FAILED
-                trial.reason = (
-                    "its process died: it ran out of memory, was killed, or a library "
-                    "broke it"
-                )
+                now = time.monotonic()
+                self.dead[trial.number] = now, self.nodes.get(trial_id)
+                self.settle()
+                return
             else:
                 trial.state, trial.epochs = STOPPED, result["epoch"]
                 trial.seconds = round(result["time_total_s"], 2)
@@ -140,6 +144,25 @@ def _searcher(sweep: Sweep, losses: Counter[int]) -> Any:
                     sweep.config, result["epoch"], result["value"]
                 )
             sweep.end(trial)
+
+        def settle(self, wait: bool = False) -> None:
+            """Decide what became of the trials whose processes died."""
+            for number, (when, node) in list(self.dead.items()):
+                trial, end = sweep.trials[number], when + patience
+                while not (lost := _is_lost(node)) and wait and time.monotonic() < end:
+                    time.sleep(0.5)
+                if lost:
+                    _end_lost(sweep, trial, losses)
+                elif time.monotonic() < end:
+                    continue
+                else:
+                    trial.state = FAILED
+                    trial.reason = (
+                        "its process died: it ran out of memory, was killed, or a "
+                        "library broke it"
+                    )
+                    sweep.end(trial)
+                del self.dead[number]
 
         # The state of a sweep is in its own folder.
         def save(self, checkpoint_path: str) -> None:
@@ -149,6 +172,18 @@ def _searcher(sweep: Sweep, losses: Counter[int]) -> Any:
             pass
 
     return Trials()
+
+
+def _end_lost(sweep: Sweep, trial: Trial, losses: Counter[int]) -> None:
+    """Give back a trial whose node is lost; one that loses every node has failed."""
+    losses[trial.number] += 1
+    if losses[trial.number] <= _LOSSES:
+        sweep.give_back(trial)
+        sweep.say(f"           {trial.name}: its node is lost; again")
+        return
+    trial.state = FAILED
+    trial.reason = f"the nodes on which it ran were lost, {_LOSSES + 1} times"
+    sweep.end(trial)
 
 
 def _is_lost(node: str | None) -> bool:
