@@ -1,16 +1,20 @@
 #!/usr/bin/env bash
 #
 # Trains early fusion on CMU-MOSEI with the parameters below: one run, a sweep over
-# many settings, or one run on several hosts. Here or under SLURM:
+# many settings, or one run on several hosts; or computes features of a folder of
+# clips. Here or under SLURM:
 #
 #   one run          bash run_cluster.sh            sbatch run_cluster.sh
 #   a sweep          SWEEP=my_sweep.toml bash run_cluster.sh
 #                    SWEEP=my_sweep.toml sbatch --nodes=4 run_cluster.sh
 #   several hosts    HOSTS=2 bash run_cluster.sh    (processes of this machine)
 #                    HOSTS=2 sbatch --nodes=2 run_cluster.sh
+#   extraction       EXTRACT=1 bash run_cluster.sh teacher CLIPS --output OUT
+#                    EXTRACT=1 sbatch --nodes=4 run_cluster.sh (the same words)
 #
-# Any option of main.py (of emorec sweep, in a sweep) may be added behind:
+# Any option of main.py (in a sweep, of emorec sweep) may be added behind:
 #   sbatch run_cluster.sh --seed 1
+# Of an extraction, all arguments of emorec extract stand there.
 # With --dry_run it only prints what it would start. See docs/cluster.md.
 #
 #SBATCH --job-name=emorec
@@ -43,6 +47,7 @@ VENV=""                  # virtual environment to activate; empty: the current o
 
 SWEEP="${SWEEP:-}"       # TOML file of a sweep (docs/sweeps.md); it has its own
                          # parameters, and those above do not count
+EXTRACT="${EXTRACT:-}"   # not empty: emorec extract, and no training
 HOSTS="${HOSTS:-1}"      # hosts that train one network together
 PORT=""                  # where hosts meet; empty: chosen by the job's number
 # -----------------------------------------------------------------------------
@@ -64,6 +69,13 @@ fi
 if [[ -n "$SWEEP" && "$HOSTS" != 1 ]]; then
     fail "SWEEP and HOSTS=$HOSTS: a sweep takes all nodes of the job; unset HOSTS."
 fi
+if [[ -n "$EXTRACT" && "$HOSTS" != 1 ]]; then
+    fail "EXTRACT and HOSTS=$HOSTS: an extraction takes all nodes of the job; unset \
+HOSTS."
+fi
+if [[ -n "$EXTRACT" && -n "$SWEEP" ]]; then
+    fail "EXTRACT and SWEEP=$SWEEP: expected one of them; unset the other."
+fi
 
 if [[ -n "$VENV" ]]; then
     # shellcheck disable=SC1091  # the user's own environment
@@ -72,6 +84,7 @@ fi
 python="${PYTHON:-python}"
 job="${SLURM_JOB_ID:-none}"
 nodes="${SLURM_JOB_NUM_NODES:-1}"
+cores="${SLURM_CPUS_PER_TASK:-1}"  # of a node
 port="${PORT:-$((20000 + (${SLURM_JOB_ID:-$$} % 20000)))}"
 
 dry_run=false
@@ -173,12 +186,30 @@ sweep() {
     if "$dry_run"; then
         "$python" -m emorec sweep "$SWEEP" "$@"
     fi
+    local trials=()
+    if ((nodes > 1)); then
+        trials=(--workers "$((nodes * cores))")
+    fi
+    on_all_nodes sweep "$SWEEP" "${trials[@]+"${trials[@]}"}" "$@"
+}
+
+extract() {
+    if (($# == 0)) || [[ "$1" == -* ]]; then
+        fail "EXTRACT=$EXTRACT: expected the arguments of emorec extract, which begin \
+with what to extract, as: run_cluster.sh teacher CLIPS --output OUT"
+    fi
+    # It asks Ray itself how many processes there is room for.
+    on_all_nodes extract "$@"
+}
+
+# Runs a command of emorec on all nodes of the job: on Ray, which this starts.
+on_all_nodes() {
     if ((nodes == 1)); then
         # emorec starts Ray itself.
-        run "$python" -m emorec sweep "$SWEEP" "$@"
+        run "$python" -m emorec "$@"
         return
     fi
-    local head address cores="${SLURM_CPUS_PER_TASK:-1}"
+    local head address
     head="$(hostname)"
     address="$head:$port"
     # Who reaches Ray can run programs as this user: only this job's own processes have
@@ -197,8 +228,7 @@ sweep() {
     start srun --overlap --nodes="$((nodes - 1))" --ntasks="$((nodes - 1))" \
         --exclude="$head" "${ray[@]}" --address="$address"
     "$dry_run" || wait_for_ray "$address" "$nodes"
-    run "$python" -m emorec sweep "$SWEEP" --address "$address" \
-        --workers "$((nodes * cores))" "$@"
+    run "$python" -m emorec "$@" --address "$address"
 }
 
 # Waits until so many nodes have joined Ray.
@@ -225,6 +255,8 @@ PYTHON
 echo "Host $(hostname), job $job, $nodes node(s)"
 if [[ -n "$SWEEP" ]]; then
     sweep "$@"
+elif [[ -n "$EXTRACT" ]]; then
+    extract "$@"
 elif [[ "$HOSTS" != 1 ]]; then
     several_hosts "$@"
 else

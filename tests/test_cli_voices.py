@@ -10,6 +10,7 @@ import pytest
 from PIL import Image
 
 from emorec.cli.app import main
+from emorec.corpora import fer_miniature
 from emorec.corpora.voice_miniature import write_voxceleb
 from emorec.training import voice_teacher
 
@@ -255,6 +256,8 @@ def test_mistakes_are_told_without_traceback(
 
 def test_talkers_are_judged_once(tmp_path, monkeypatch):
     monkeypatch.setattr(voice_teacher, "_TRAINING", {"num_epochs": 1})
+    faces = {"Training": 64, "PublicTest": 16, "PrivateTest": 16}
+    monkeypatch.setattr(fer_miniature, "_COUNTS", faces)
     folder = tmp_path / "talkers"
     write_voxceleb(folder, speakers=3, clips_per_speaker=3)
     lines = []

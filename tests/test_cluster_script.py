@@ -166,9 +166,97 @@ def test_a_sweep_of_several_nodes_runs_on_a_ray_of_their_own(project):
     assert "--num-cpus=4" in head
     assert "--nodes=2 --ntasks=2" in others
     assert f":{port}" in others
-    assert f":{port} --workers 12" in sweep
+    assert sweep.startswith("echo -m emorec sweep mine.toml --workers 12 ")
+    assert sweep.endswith(f":{port}")
     # The token by which its processes know each other stands in no command or log.
     assert not re.search(r"[0-9a-f]{32}", done.stdout + done.stderr)
+
+
+EXTRACTION = ("teacher", "my clips", "--output", "out")
+
+
+def test_an_extraction_of_one_node_is_one_command(project):
+    program = {"PYTHON": "echo", "EXTRACT": "1"}
+    done = run(project / "run_cluster.sh", *EXTRACTION, cwd=project, **program)
+    assert done.returncode == 0, done.stderr
+    # What it starts, and what that said.
+    *_, command, said = done.stdout.splitlines()
+    assert command == r"+ echo -m emorec extract teacher my\ clips --output out"
+    assert said == "-m emorec extract teacher my clips --output out"
+
+
+def test_an_extraction_runs_on_the_ray_that_a_sweep_runs_on(project):
+    (project / "mine.toml").touch()
+    job = NODE | {"SLURM_SUBMIT_DIR": str(project), "PYTHON": "echo"}
+    script = project / "run_cluster.sh"
+    swept = run(script, "--dry_run", cwd="/", **job, SWEEP="mine.toml")
+    words = [*EXTRACTION, "--dry_run"]
+    done = run(script, *words, cwd="/", **job, EXTRACT="1")
+    assert done.returncode == 0, done.stderr
+    *ray, command = started(done)
+    assert ray == started(swept)[:2]
+    # How many processes there is room for, it asks Ray.
+    assert re.search(r" --address \S+:20042$", command) and "--workers" not in command
+    assert command.startswith(r"echo -m emorec extract teacher my\ clips --output out ")
+
+
+# As SLURM's, but every node is this machine: it runs the command behind its options.
+SRUN = """#!/usr/bin/env bash
+while [[ "$1" == --* ]]; do shift; done
+exec "$@"
+"""
+# Writes down who was called; "Ray" stays, as the real one, until it is ended, and what
+# waits for it waits for so many of these.
+PROGRAM = """#!/usr/bin/env bash
+echo "${RAY_AUTH_TOKEN:-none} $$ $*" >> calls.txt
+case "$*" in
+    *"scripts start"*) exec sleep 300 ;;
+    "-m emorec"*) exit 3 ;;
+    "- "*) until (($(grep -c "scripts start" calls.txt) >= $3)); do sleep 0.1; done ;;
+esac
+"""
+
+
+def programs(folder, **texts):
+    """Write scripts that can be run."""
+    folder.mkdir()
+    for name, text in texts.items():
+        (folder / name).write_text(text)
+        (folder / name).chmod(0o755)
+    return folder
+
+
+@pytest.mark.parametrize(
+    "use, words",
+    [
+        ({"SWEEP": "mine.toml"}, ("sweep", "mine.toml")),
+        ({"EXTRACT": "1"}, ("extract", *EXTRACTION)),
+    ],
+)
+def test_ray_lives_as_long_as_the_command_and_its_exit_code_is_the_jobs(
+    project, tmp_path_factory, use, words
+):
+    (project / "mine.toml").touch()
+    folder = programs(
+        tmp_path_factory.mktemp("stand_ins") / "bin", srun=SRUN, python=PROGRAM
+    )
+    job = NODE | use | {"SLURM_SUBMIT_DIR": str(project), "SLURM_JOB_NUM_NODES": "2"}
+    job |= {"PATH": f"{folder}:{os.environ['PATH']}", "PYTHON": "python"}
+    own = [] if "SWEEP" in use else EXTRACTION
+    done = run(project / "run_cluster.sh", *own, cwd="/", **job)
+    assert done.returncode == 3, done.stderr
+    lines = (project / "calls.txt").read_text().splitlines()
+    calls = [line.split(" ", 2) for line in lines]
+    rays = [call for call in calls if "scripts start" in call[2]]
+    assert ["--head" in call[2] for call in rays] == [True, False]
+    (command,) = [call for call in calls if "-m emorec" in call[2]]
+    assert command[2].startswith(" ".join(("-m emorec", *words)))
+    # All have the job's token, and no command or log.
+    (token,) = {call[0] for call in calls}
+    assert re.fullmatch("[0-9a-f]{64}", token)
+    assert token not in done.stdout + done.stderr + "".join(c[2] for c in calls)
+    for _, process, _ in rays:
+        assert not Path(f"/proc/{process}").exists()
 
 
 @pytest.mark.parametrize(
@@ -178,6 +266,9 @@ def test_a_sweep_of_several_nodes_runs_on_a_ray_of_their_own(project):
         ({"HOSTS": "0"}, "expected a number"),
         ({"HOSTS": "2", "SWEEP": "a.toml"}, "unset HOSTS"),
         ({"SWEEP": "a.toml"}, "no such file"),
+        ({"EXTRACT": "1"}, "run_cluster.sh teacher CLIPS --output OUT"),
+        ({"EXTRACT": "1", "HOSTS": "2"}, "unset HOSTS"),
+        ({"EXTRACT": "1", "SWEEP": "a.toml"}, "expected one of them"),
     ],
 )
 def test_what_cannot_be_is_told(project, settings, words):

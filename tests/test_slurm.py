@@ -89,12 +89,20 @@ class Slurm:
         self.until(lambda: self.run("sinfo", "-h", "-o", "%T") == "idle", 60)
 
     def stop(self) -> None:
+        """End the jobs of tests that failed, then the programs; nothing is left."""
+        with suppress(AssertionError, subprocess.TimeoutExpired):
+            for job in self.run("squeue", "-h", "-o", "%A").split():
+                self.run("scancel", job)
+            self.until(lambda: not self.run("squeue", "-h"), 30)
         for name in ("slurmd", "slurmctld", "munged"):
+            file = self.folder / f"{name}.pid"
             with suppress(OSError, ValueError):
-                number = int((self.folder / f"{name}.pid").read_text())
+                number = int(file.read_text())
                 os.kill(number, signal.SIGTERM)
-        with suppress(AssertionError):
-            self.until(lambda: not list(self.folder.glob("*.pid")), 20)
+                with suppress(AssertionError):
+                    self.until(lambda own=file: not own.exists(), 20)
+                    continue
+                os.kill(number, signal.SIGKILL)
 
     def run(self, *words, cwd=None, **more) -> str:
         done = subprocess.run(
@@ -112,7 +120,7 @@ class Slurm:
         end = time.monotonic() + seconds
         while not true():
             assert time.monotonic() < end, self.logs()
-            time.sleep(0.5)
+            time.sleep(0.2)
 
     def logs(self) -> str:
         logs = [p for p in self.folder.glob("*.log") if p.is_file()]

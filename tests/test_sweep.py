@@ -1,11 +1,7 @@
 """Sweeps: what is done is not done again, and one bad trial is one bad row."""
 
 import json
-import os
-import signal
-import subprocess
-import sys
-import time
+import resource
 from importlib.util import find_spec
 
 import pandas as pd
@@ -14,61 +10,25 @@ import pytest
 from emorec.cluster.ranking import LEADERBOARD, TABLE
 from emorec.cluster.trials import FOLDER
 from emorec.errors import BusyError, DataError, SpecError
-from tests.harness import ROOT
-from tests.sweep_trainings import CONFIG, CRASH, DIE, EPOCHS, HANG, loss, sweep
+from tests.sweep_trainings import (
+    ASHA,
+    CONFIG,
+    CRASH,
+    EPOCHS,
+    RANDOM,
+    at_first_rung,
+    calls,
+    claimed,
+    hang,
+    loss,
+    sweep,
+    table,
+)
 
-RANDOM = CONFIG | {
-    "method": "random",
-    "trials": 8,
-    "search": {
-        "rate": {"low": 1e-4, "high": 1.0, "log": True},
-        "nodes": {"low": 8, "high": 64},
-    },
-}
-ASHA = RANDOM | {"scheduler": "asha", "grace": 1, "reduction": 3, "trials": 12}
 needs_optuna = pytest.mark.skipif(
     find_spec("optuna") is None, reason="optuna is not installed (extra cluster)"
 )
-needs_ray = pytest.mark.skipif(
-    find_spec("ray") is None, reason="ray is not installed (extra cluster)"
-)
 TPE = pytest.param(RANDOM | {"method": "tpe"}, id="tpe", marks=needs_optuna)
-
-
-def calls(folder):
-    """Return the trials in the order in which their training was called."""
-    return [line.split()[0] for line in (folder / "calls.txt").read_text().splitlines()]
-
-
-def table(folder):
-    """Return the rows without what differs from time to time."""
-    return pd.read_csv(folder / TABLE).drop(columns="seconds")
-
-
-def start(folder, content, *options, **environment):
-    return subprocess.Popen(
-        [
-            *(sys.executable, "-m", "tests.sweep_trainings", folder),
-            *(json.dumps(content), *options),
-        ],
-        cwd=ROOT,
-        env={**os.environ, "PYTHONPATH": str(ROOT), **environment},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-    )
-
-
-def hang(folder, content, name):
-    """Return a process whose sweep hangs in a trial."""
-    process = start(folder, content, **{HANG: name})
-    until = time.monotonic() + 120
-    while not (folder / "hanging").exists():
-        assert process.poll() is None, process.communicate()
-        assert time.monotonic() < until
-        time.sleep(0.02)
-    return process
 
 
 def test_every_point_of_a_grid_is_trained_once_and_never_again(tmp_path):
@@ -172,6 +132,41 @@ def test_too_many_failures_end_a_sweep(tmp_path, monkeypatch):
     assert calls(tmp_path) == ["trial_0000", "trial_0001", "trial_0002"]
 
 
+def test_a_log_on_a_full_disk_is_a_row_of_its_trial(tmp_path):
+    log = claimed(tmp_path, CONFIG) / "0002.log"
+    log.symlink_to("/dev/full")
+    sweep(tmp_path, CONFIG, say=list)
+    rows = pd.read_csv(tmp_path / TABLE)
+    assert rows["state"].tolist() == ["done", "done", "failed", *["done"] * 3]
+    assert "0002.log: cannot be written (No space left" in rows["reason"][2]
+    log.unlink()
+    sweep(tmp_path, CONFIG, say=list, retry_failed=True)
+    assert calls(tmp_path) == [f"trial_000{n}" for n in (0, 1, 3, 4, 5, 2)]
+
+
+# Bytes of the largest file that fits: of the search, of trials, tables, records.
+@pytest.mark.parametrize("size", [50, 200, 320, 500, 800])
+def test_a_sweep_on_a_full_disk_loses_nothing_and_goes_on(tmp_path, size):
+    whole, full = tmp_path / "whole", tmp_path / "full"
+    sweep(whole, CONFIG, say=list)
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
+    told = []
+    try:
+        sweep(full, CONFIG, say=told.append)
+    except DataError as error:
+        told.append(str(error))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert any("cannot be written (File too large)" in line for line in told)
+    assert not list(full.rglob(".writing-*"))
+    done = [path.stem[4:] for path in full.glob("run_*.json")]
+    sweep(full, CONFIG, say=list, retry_failed=True)
+    assert table(full).equals(table(whole))
+    for name in done:
+        assert calls(full).count(name) == 1
+
+
 def test_two_sweeps_do_not_share_a_folder(tmp_path):
     process = hang(tmp_path, CONFIG, "trial_0001")
     try:
@@ -201,10 +196,6 @@ def test_a_folder_of_other_things_is_left_alone(tmp_path):
     with pytest.raises(SpecError, match="holds other files"):
         sweep(tmp_path, CONFIG)
     assert [path.name for path in tmp_path.iterdir()] == ["thesis.txt"]
-
-
-def at_first_rung(rows):
-    return [loss(row.rate, row.nodes, 1) for row in rows.itertuples()]
 
 
 def test_asha_stops_trials_that_are_behind_and_never_the_best(tmp_path):
@@ -244,114 +235,3 @@ def test_tpe_learns_from_finished_trials(tmp_path):
         for name in ("tpe", "random")
     }
     assert late["tpe"] < late["random"]
-
-
-@needs_ray
-@pytest.mark.parametrize(
-    "content, crash",
-    [pytest.param(CONFIG, "trial_0004", id="grid"), pytest.param(ASHA, "", id="asha")],
-)
-def test_ray_gives_the_metrics_of_a_sweep_without(tmp_path, content, crash):
-    here, there = tmp_path / "here", tmp_path / "there"
-    sweep(here, content)
-    process = start(there, content, "--ray", **{CRASH: crash})
-    _, err = process.communicate(timeout=300)
-    assert process.returncode == 0, err
-    rows, own = table(there), table(here)
-    both = (rows["state"] == "done") & (own["state"] == "done")
-    told = ["trial", "rate", "nodes", "val_loss", "epochs", "run"]
-    assert rows[both][told].equals(own[both][told])
-    assert not (there / ".tune").exists()
-    lines = (there / "calls.txt").read_text().splitlines()
-    # Processes are kept from trial to trial: two, and one that Tune may begin before
-    # the first is free.
-    assert len({line.split()[1] for line in lines}) <= 3 < len(lines)
-    if crash:
-        assert rows["state"].tolist() == [*["done"] * 4, "failed", "done"]
-        assert rows["reason"][4] == "ZeroDivisionError: as asked"
-    else:
-        values = at_first_rung(rows)
-        assert set(rows["state"]) == {"done", "stopped"}
-        assert rows["state"][values.index(min(values))] == "done"
-
-
-@needs_ray
-def test_a_process_of_ray_that_dies_is_a_row(tmp_path):
-    process = start(tmp_path, CONFIG, "--ray", **{DIE: "trial_0001"})
-    _, err = process.communicate(timeout=300)
-    assert process.returncode == 0, err
-    rows = pd.read_csv(tmp_path / TABLE)
-    assert rows["state"].tolist() == ["done", "failed", *["done"] * 4]
-    assert rows["reason"][1].startswith("its process died")
-
-
-@needs_ray
-def test_a_sweep_on_ray_that_is_killed_goes_on_without(tmp_path):
-    process = start(tmp_path, CONFIG, "--ray", **{HANG: "trial_0003"})
-    until = time.monotonic() + 200
-    while not (tmp_path / FOLDER / "0005.json").exists():
-        assert process.poll() is None and time.monotonic() < until
-        time.sleep(0.1)
-    process.kill()
-    process.communicate()
-    before = calls(tmp_path)
-    sweep(tmp_path, CONFIG)
-    again = calls(tmp_path)[len(before) :]
-    assert "trial_0003" in again and len(again) <= 3
-    assert set(pd.read_csv(tmp_path / TABLE)["state"]) == {"done"}
-
-
-@needs_ray
-def test_an_interrupted_sweep_on_ray_ends_at_once(tmp_path):
-    process = start(tmp_path, CONFIG, "--ray", **{HANG: "trial_0003"})
-    until = time.monotonic() + 200
-    while not (tmp_path / "hanging").exists():
-        assert process.poll() is None and time.monotonic() < until
-        time.sleep(0.1)
-    process.send_signal(signal.SIGINT)
-    _, err = process.communicate(timeout=120)
-    assert process.returncode != 0 and "KeyboardInterrupt" in err
-    assert json.loads((tmp_path / FOLDER / "0003.json").read_text())["state"] == (
-        "running"
-    )
-
-
-@needs_ray
-def test_the_rungs_decide_as_those_of_ray(tmp_path):
-    import numpy as np
-    from ray.tune.schedulers import AsyncHyperBandScheduler, TrialScheduler
-
-    from emorec.cluster.halving import falls_behind, is_rung
-
-    class Named:
-        def __init__(self, number):
-            self.trial_id = str(number)
-
-    random = np.random.default_rng(0)
-    for reduction, grace in ((2, 1), (3, 2), (4, 1)):
-        theirs = AsyncHyperBandScheduler(
-            time_attr="epoch",
-            metric="loss",
-            mode="min",
-            max_t=10_000,
-            grace_period=grace,
-            reduction_factor=reduction,
-        )
-        rungs = {}
-        for number in range(60):
-            trial = Named(number)
-            theirs.on_trial_add(None, trial)
-            start_at = random.uniform(0, 1)
-            for epoch in range(1, 30):
-                value = start_at + random.normal() / epoch
-                expected = theirs.on_trial_result(
-                    None, trial, {"epoch": epoch, "loss": value}
-                )
-                behind = False
-                if is_rung(epoch, grace, reduction):
-                    others = rungs.setdefault(epoch, [])
-                    behind = falls_behind(value, others, "min", reduction)
-                    others.append(value)
-                assert behind == (expected == TrialScheduler.STOP)
-                if behind:
-                    break

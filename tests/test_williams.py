@@ -20,8 +20,9 @@ def place(miniature, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def small():
-    """Make the grid two points of each subset."""
+    """Make the grid two points of each subset, without drawings."""
     with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(williams.FIXED, "save_confusion_matrix", False)
         patch.setattr(williams, "STEPS", (5,))
         patch.setattr(williams, "DROPOUT_RATES", (0.1, 0.2))
         patch.setattr(williams, "LAYERS", (1,))

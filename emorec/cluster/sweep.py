@@ -162,6 +162,16 @@ class Sweep:
             return trial
         return None
 
+    def unended(self) -> list[Trial]:
+        """Return the trials that this process handed out, and that have not ended."""
+        handed_out = [self.trials[number] for number in sorted(self.begun)]
+        return [trial for trial in handed_out if not self._ended(trial)]
+
+    def give_back(self, trial: Trial) -> None:
+        """Let a trial that was handed out, and never ended, be handed out again."""
+        self.begun.discard(trial.number)
+        self.trials[trial.number] = Trial(trial.number, trial.options)
+
     def _point(self, number: int) -> Point | None:
         if self._points is None:
             return tpe.propose(self.config, number, self.trials.values())

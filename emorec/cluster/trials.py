@@ -128,37 +128,50 @@ def run_trial(
         Asked at each rung.
     """
     log = trial_path(output, trial.number, "log")
-    log.parent.mkdir(parents=True, exist_ok=True)
     began = time.perf_counter()
-    watch = _watch(trial, config, judge)
-    with log.open("a", encoding="utf-8", buffering=1) as file:
-        now = datetime.now().isoformat(" ", "seconds")
-        file.write(f"--- {now}  emorec {' '.join(arguments)}\n")
-        with (
-            redirect_stdout(file),
-            redirect_stderr(file),
-            followed_by(watch),
-            keeping(_data),
-        ):
-            try:
-                code = _when_free(call, arguments)
-                if code not in _WITH_RESULTS:
-                    raise DataError(f"the command ended with the exit code {code}.")
-                collect(trial, output, config.metric)
-                trial.state = DONE
-                trial.reason = "some clips were left out, see the log" if code else ""
-            except TrialStopped as stopped:
-                trial.state, trial.reason = STOPPED, str(stopped)
-                clear(trial, output)
-            except EmorecError as error:
-                trial.state, trial.reason = FAILED, str(error)
-                print(f"error: {error}", file=file)
-            except (Exception, SystemExit) as error:
-                trial.state = FAILED
-                trial.reason = f"{type(error).__name__}: {error}"
-                traceback.print_exc(file=file)
+    try:
+        log.parent.mkdir(parents=True, exist_ok=True)
+        with log.open("a", encoding="utf-8", buffering=1) as file:
+            now = datetime.now().isoformat(" ", "seconds")
+            file.write(f"--- {now}  emorec {' '.join(arguments)}\n")
+            with redirect_stdout(file), redirect_stderr(file):
+                _train(call, arguments, trial, output, config, judge)
+    except OSError as error:
+        # Of the log alone; a run that is whole needs none.
+        if trial.state == RUNNING:
+            trial.state = FAILED
+            trial.reason = f"{log}: cannot be written ({error.strerror})."
     trial.seconds = round(time.perf_counter() - began, 2)
     return trial
+
+
+def _train(
+    call: Call,
+    arguments: Sequence[str],
+    trial: Trial,
+    output: Path,
+    config: SweepConfig,
+    judge: Judge,
+) -> None:
+    """Call the command, and fill in what came of it; errors are printed."""
+    try:
+        with followed_by(_watch(trial, config, judge)), keeping(_data):
+            code = _when_free(call, arguments)
+        if code not in _WITH_RESULTS:
+            raise DataError(f"the command ended with the exit code {code}.")
+        collect(trial, output, config.metric)
+        trial.state = DONE
+        trial.reason = "some clips were left out, see the log" if code else ""
+    except TrialStopped as stopped:
+        trial.state, trial.reason = STOPPED, str(stopped)
+        clear(trial, output)
+    except EmorecError as error:
+        trial.state, trial.reason = FAILED, str(error)
+        print(f"error: {error}")
+    except (Exception, SystemExit) as error:
+        trial.state = FAILED
+        trial.reason = f"{type(error).__name__}: {error}"
+        traceback.print_exc()
 
 
 def _when_free(call: Call, arguments: Sequence[str]) -> int:
