@@ -146,7 +146,7 @@ print(main(sys.argv[1:]))
 
 def test_two_devices_learn_what_one_learns(train, miniature, tmp_path):
     # Without dropout, and by an optimiser that a wrong scale of the gradient shows in.
-    options = "-n 4 -s 10 -e 2 -m A -d 0 -opt sgd -lr 0.1 -scm false"
+    options = "-n 8 -e 2 -m A -d 0 -opt sgd -lr 0.1 -scm false"
     folders = "-df", miniature, "-pf", "pickles", "-mf", "models"
     assert process(DIVIDED, tmp_path, *folders, "--gpus", 2, *options.split()) == "0"
     one = train(tmp_path / "one", options)
