@@ -180,8 +180,8 @@ def content(folder):
 
 
 def times(folder):
-    """Return the times of the shards of a store."""
-    return {path.name: path.stat().st_mtime_ns for path in folder.glob("shards/*")}
+    """Return the times of the whole shards of a store."""
+    return {path.name: path.stat().st_mtime_ns for path in folder.glob("shards/[0-9]*")}
 
 
 def wait_for(path, process, seconds=120):

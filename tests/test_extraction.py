@@ -3,8 +3,10 @@
 Here without Ray; the same on Ray is in test_extraction_ray.py.
 """
 
+import os
 import resource
 import signal
+import subprocess
 import sys
 
 import numpy as np
@@ -16,6 +18,7 @@ from emorec.cluster.extraction_notes import DEATHS, Note
 from emorec.errors import DataError
 from tests.extraction_recipes import (
     CALLS,
+    ROOT,
     Drawn,
     calls,
     content,
@@ -424,3 +427,16 @@ def test_a_computer_that_sees_other_files_says_so(place, run):
             ):
                 Maker(elsewhere).make(task)
     assert not times(place / "out")
+
+
+def test_a_process_computes_with_as_many_threads_as_it_is_given():
+    code = """
+import os, numpy
+from threadpoolctl import threadpool_info
+from emorec.processes import limit_threads
+limit_threads(1)
+assert {pool["num_threads"] for pool in threadpool_info()} == {1}
+assert os.environ["OMP_NUM_THREADS"] == os.environ["TF_NUM_INTRAOP_THREADS"] == "1"
+"""
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    subprocess.run([sys.executable, "-c", code], env=environment, check=True)

@@ -2,7 +2,9 @@
 
 import os
 import signal
+import subprocess
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import pandas as pd
@@ -38,7 +40,7 @@ def cluster():
 
     begun = []
 
-    def begin(nodes, **head):
+    def begin(nodes):
         own = Cluster()
         begun.append(own)
         quiet = {"include_dashboard": False, "object_store_memory": 100_000_000}
@@ -68,7 +70,7 @@ def undisturbed(place, command):
 
 
 def ended(process, code=0):
-    out, err = process.communicate(timeout=300)
+    out, err = process.communicate(timeout=600)
     assert process.returncode == code, out + err
     return out, err
 
@@ -144,19 +146,24 @@ def test_a_clip_that_kills_every_process_is_left_out(place, command, pair, reade
 
 
 @pytest.mark.slow
-def test_a_node_that_is_killed_loses_and_doubles_nothing(place, command, cluster):
-    own = cluster(2)
-    draw(place / "clips", 60)
-    process = start(
-        place, "--address", own.address, "--workers", "2", "--seconds", "0.1"
-    )
-    wait_for(place / "out" / "shards" / "00001.h5", process)
-    assert len(processes(place / "calls")) == 2
-    own.remove_node(own.workers[0], allow_graceful=False)
+@pytest.mark.parametrize("spare", [0, 1])
+def test_a_node_that_is_killed_loses_and_doubles_nothing(
+    place, command, cluster, spare
+):
+    own = cluster(2 + spare)
+    draw(place / "clips", 60, names={20: "waits"})
+    process = start(place, "--address", own.address, "--workers", "2")
+    waiting = process_that_waits(place, process)
+    before = times(place / "out")
+    kill(own, waiting)
+    (place / "calls" / "go").touch()
     out, _ = ended(process)
     assert "60 clips: 60 new, 0 before, 0 failed" in out
-    again = len(calls(place / "calls")) - 60
-    assert 0 < again <= 8  # the shard that the node had in hand
+    assert ("A node of the cluster has gone" in out) == (not spare)
+    # The clips of the shard that the node had in hand.
+    assert 0 < len(calls(place / "calls")) - 60 <= 8
+    after = times(place / "out")
+    assert {name: after[name] for name in before} == before
     everything(place, 60)
     assert content(place / "out") == undisturbed(place, command)
 
@@ -164,25 +171,40 @@ def test_a_node_that_is_killed_loses_and_doubles_nothing(place, command, cluster
 @pytest.mark.slow
 def test_a_node_of_readers_that_is_killed_loses_nothing(place, command, cluster):
     own = cluster(3)
-    draw(place / "clips", 60)
+    draw(place / "clips", 60, names={20: "waits"})
     process = start(
-        place,
-        *("--address", own.address, "--workers", "1", "--readers", "1"),
-        *("--seconds", "0.1"),
+        place, *("--address", own.address, "--workers", "1", "--readers", "1")
     )
-    wait_for(place / "out" / "shards" / "00001.h5", process)
-    (reader,) = processes(place / "calls")
-    # The node is the process that began the reader.
-    for node in own.workers:
-        raylet = node.all_processes["raylet"][0].process.pid
-        if raylet == parent_of(reader):
-            own.remove_node(node, allow_graceful=False)
-            break
-    else:
-        pytest.fail("no node has the reader")
+    reader = process_that_waits(place, process)
+    kill(own, reader)
+    (place / "calls" / "go").touch()
     ended(process)
     everything(place, 60)
     assert content(place / "out") == undisturbed(place, command)
+
+
+def process_that_waits(place, process):
+    """Return the number of the process that has the clip in hand that waits."""
+    until = time.monotonic() + 300
+    while True:
+        for path in (place / "calls").glob("*.txt"):
+            if "waits" in path.read_text():
+                return int(path.stem)
+        assert process.poll() is None, process.communicate()
+        assert time.monotonic() < until
+        time.sleep(0.1)
+
+
+def kill(cluster, number):
+    """Kill the node that has a process, and the process, which would outlive it."""
+    (node,) = (
+        node
+        for node in cluster.workers
+        if node.all_processes["raylet"][0].process.pid == parent_of(number)
+    )
+    cluster.remove_node(node, allow_graceful=False)
+    with suppress(ProcessLookupError):
+        os.kill(number, signal.SIGKILL)
 
 
 def parent_of(number):
@@ -247,15 +269,76 @@ def test_errors_that_are_about_more_than_a_clip_end_the_run(place, pair, readers
 
 
 @pytest.mark.slow
-def test_processes_that_do_not_fit_are_refused(place, pair):
+def test_processes_that_do_not_fit_are_refused_or_fewer(place, pair):
     draw(place / "clips", 4)
     for options, message in (
-        (["--cpus", "4"], "has 2 cores and 0 GPUs"),
+        (["--cpus", "4"], "no room for a worker of 4 cores and 0 GPUs"),
         (["--cpus", "2"], "no node has 2 cores"),
-        (["--gpus", "1"], "no room for 1 processes of 1 cores"),
-        (["--readers", "1", "--workers", "2"], "room for 1 workers beside 1 readers"),
+        (["--gpus", "1"], "no room for a worker of 1 cores and 1 GPUs"),
+        (["--readers", "2"], "no room for a worker of 1 cores and 0 GPUs beside 2"),
     ):
         _, err = ended(start(place, "--address", pair, *options), 1)
         assert message in err
+    options = ("--readers", "1", "--workers", "2")
+    out, _ = ended(start(place, "--address", pair, *options))
+    assert "2 cores and 0 GPUs: room for 1 workers" in out
     _, err = ended(start(place, "--address", "127.0.0.1:1"), 1)
     assert "no Ray cluster lets this process in" in err
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("readers", [0, 1])
+def test_several_shards_may_share_a_block_of_ray(
+    place, command, pair, readers, monkeypatch
+):
+    from emorec.cluster import extraction_on_ray
+    from emorec.cluster.extraction import opened
+    from emorec.cluster.ray_engine import Resources
+    from tests.extraction_recipes import Drawn
+
+    monkeypatch.setattr(extraction_on_ray, "_BLOCKS", 2)
+    draw(place / "clips", 40, names={11: "bad"})
+    resources = Resources(1, address=pair, readers=readers)
+    told = []
+    with opened(Drawn(), [place / "clips"], place / "out", 8, say=str) as own:
+        extraction_on_ray.run_on_ray(own, resources, told.append)
+    assert own.new == sum(told) == 40
+    everything(place, 40)
+    assert content(place / "out") == undisturbed(place, command)
+
+
+@pytest.fixture
+def small_disk(place):
+    """The folder out/ on a disk of its own, and a function that gives it more room."""
+    folder = place / "out"
+    folder.mkdir()
+    words = ["mount", "-t", "tmpfs", "-o", "size=160k", "none", str(folder)]
+    if subprocess.run(words, capture_output=True).returncode:
+        pytest.skip("only the superuser may mount")
+
+    def enlarge():
+        more = ["mount", "-o", "remount,size=10m", str(folder)]
+        subprocess.run(more, check=True)
+
+    yield enlarge
+    subprocess.run(["umount", folder], check=True)
+
+
+@pytest.mark.slow
+def test_a_full_disk_ends_the_run_and_the_same_command_goes_on(
+    place, command, pair, small_disk
+):
+    draw(place / "clips", 80)
+    engine = ("--address", pair, "--workers", "1")
+    _, err = ended(start(place, *engine), 1)
+    assert "No space left on device" in err and "the same command goes on" in err
+    assert "Traceback" not in err
+    before = times(place / "out")
+    assert 0 < len(before) < 10
+    small_disk()
+    out, _ = ended(start(place, *engine))
+    assert f"{8 * len(before)} before, 0 failed" in out
+    after = times(place / "out")
+    assert {name: after[name] for name in before} == before
+    everything(place, 80)
+    assert content(place / "out") == undisturbed(place, command)

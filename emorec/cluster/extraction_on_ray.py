@@ -15,6 +15,12 @@ from contextlib import suppress
 from typing import Any
 
 from emorec.cluster.extraction_makers import Judge, Maker, Reader
+from emorec.cluster.extraction_nodes import (
+    NodeLostError,
+    Progress,
+    interrupted_when_stuck,
+    room_of,
+)
 from emorec.cluster.extraction_shards import Done, Job
 from emorec.cluster.extraction_state import Extraction
 from emorec.cluster.extraction_usage import (
@@ -34,6 +40,10 @@ PURPOSE = (
 )
 # Ray keeps account of each block, so that many shards share one.
 _BLOCKS = 10_000
+# Shards that a worker has in hand and in store. One that judges must not wait for Ray;
+# one that does all must not keep a shard back while it is busy with a long one.
+_JUDGING, _MAKING = 2, 1
+_BEGINNINGS = 3
 # Bytes for what readers hand to workers.
 _STORE = 1_000_000_000
 
@@ -59,13 +69,37 @@ def run_on_ray(
     EmorecError
         Of a worker, when it was about more than one clip.
     """
-    if not extraction.left:
-        return
-    require_ray("ray.data", PURPOSE)
+    if extraction.waiting:
+        require_ray("ray.data", PURPOSE)
+    while shards := extraction.waiting:
+        try:
+            _run(extraction, shards, resources, tell)
+        except NodeLostError:
+            extraction.say(
+                "A node of the cluster has gone; its shards are made on the others."
+            )
+
+
+def _run(
+    extraction: Extraction,
+    shards: list[int],
+    resources: Resources,
+    tell: Callable[[int], None],
+) -> None:
+    """Make shards, until all are made or nobody is there to make the rest."""
     store = {"store": _STORE} if resources.readers else {}
     with connected(resources, **store):
-        rows = _rows(extraction, resources)
-        with StoreWatch() as watch:
+        room = _room(extraction, resources)
+        workers = resources.workers or room
+        if resources.readers:
+            # All readers and no worker might find room, and wait for ever.
+            workers = min(workers, room)
+        rows = _rows(extraction, shards, resources, workers)
+        progress = Progress()
+        with (
+            StoreWatch(extraction.measured),
+            interrupted_when_stuck(resources, min(workers, room), progress),
+        ):
             for data in rows.iter_rows():
                 ended = pickle.loads(data["ended"])
                 if isinstance(ended, _Fault):
@@ -75,76 +109,84 @@ def run_on_ray(
                     extraction.measured.add(usage)
                 extraction.end(done)
                 tell(extraction.to_do(done.shard))
-        extraction.measured.store = watch.peak
+                progress.tick()
 
 
-def _rows(extraction: Extraction, resources: Resources) -> Any:
+def _rows(
+    extraction: Extraction, shards: list[int], resources: Resources, workers: int
+) -> Any:
     """Return the data set of what comes back."""
     import ray
 
     context = ray.data.DataContext.get_current()
     context.enable_progress_bars = False
     context.print_on_execution_start = False
-    workers = _workers(resources)
-    tasks = [{"task": pickle.dumps(task)} for task in extraction.tasks()]
+    if hasattr(context, "max_consecutive_actor_init_deaths"):
+        # A node may die while a process begins on it.
+        context.max_consecutive_actor_init_deaths = _BEGINNINGS
+    tasks = [{"task": pickle.dumps(extraction.plan.task(n))} for n in shards]
     rows = ray.data.from_items(tasks, override_num_blocks=min(len(tasks), _BLOCKS))
-    of_reader = {
+    common = {
         "num_cpus": resources.cpus,
         "batch_size": None,
         "batch_format": "pyarrow",
-        "fn_constructor_args": (extraction.job, resources, os.getcwd()),
     }
-    of_worker = of_reader | ({"num_gpus": resources.gpus} if resources.gpus else {})
-    if resources.readers:
-        pool = ray.data.ActorPoolStrategy(
-            size=resources.readers, max_tasks_in_flight_per_actor=1
+    begin = extraction.job, resources.cpus, os.getcwd()
+
+    def pool(size: int, shards: int) -> Any:
+        return ray.data.ActorPoolStrategy(
+            size=size, max_tasks_in_flight_per_actor=shards
         )
-        rows = rows.map_batches(_Reading, compute=pool, **of_reader)
-    pool = ray.data.ActorPoolStrategy(size=workers, max_tasks_in_flight_per_actor=1)
-    worker = _Judging if resources.readers else _Making
-    return rows.map_batches(worker, compute=pool, **of_worker)
+
+    if resources.readers:
+        rows = rows.map_batches(
+            _Reading,
+            compute=pool(resources.readers, _MAKING),
+            fn_constructor_args=(*begin, 0),
+            **common,
+        )
+    return rows.map_batches(
+        _Judging if resources.readers else _Making,
+        compute=pool(workers, _JUDGING if resources.readers else _MAKING),
+        fn_constructor_args=(*begin, resources.gpus),
+        **({"num_gpus": resources.gpus} if resources.gpus else {}),
+        **common,
+    )
 
 
-def _workers(resources: Resources) -> int:
-    """Return how many workers there are to be, for which there is room.
+def _room(extraction: Extraction, resources: Resources) -> int:
+    """Return for how many workers there is room now.
 
     Raises
     ------
     SpecError
-        When there is none.
+        When there is for none.
     """
     import ray
 
     there = ray.cluster_resources()
-    cores, gpus = there.get("CPU", 0), there.get("GPU", 0)
-    room = int(cores // resources.cpus) - resources.readers
-    if resources.gpus:
-        room = min(room, int(gpus / resources.gpus + 1e-9))
-    has = f"the cluster has {cores:g} cores and {gpus:g} GPUs"
+    has = f"{there.get('CPU', 0):g} cores and {there.get('GPU', 0):g} GPUs"
+    each = f"{resources.cpus} cores and {resources.gpus:g} GPUs"
+    room = room_of(resources)
     if room < 1:
         raise SpecError(
-            f"{has}: no room for {resources.readers + 1} processes of {resources.cpus} "
-            f"cores, and {resources.gpus:g} GPUs for each worker. Ask for less by "
-            "--cpus, --gpus or --readers, or add nodes."
+            f"The cluster has {has}: no room for a worker of {each} beside "
+            f"{resources.readers} readers. Ask for less by --cpus, --gpus or "
+            "--readers, or add nodes."
         )
     # A machine of the cluster must have room for a whole process.
-    machines = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+    nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
     if not any(
-        machine.get("CPU", 0) >= resources.cpus
-        and machine.get("GPU", 0) >= resources.gpus
-        for machine in machines
+        node.get("CPU", 0) >= resources.cpus and node.get("GPU", 0) >= resources.gpus
+        for node in nodes
     ):
         raise SpecError(
-            f"{has}, but no node has {resources.cpus} cores and {resources.gpus:g} "
-            "GPUs. Ask for less by --cpus or --gpus."
+            f"The cluster has {has}, but no node has {each}. Ask for less by --cpus or "
+            "--gpus."
         )
-    if resources.readers and resources.workers > room:
-        # All readers and no worker might find room, and wait for ever.
-        raise SpecError(
-            f"{has}: room for {room} workers beside {resources.readers} readers, not "
-            f"for {resources.workers}. Ask for fewer."
-        )
-    return resources.workers or room
+    if resources.workers > room:
+        extraction.say(f"The cluster has {has}: room for {room} workers.")
+    return room
 
 
 class _Fault:
@@ -172,14 +214,14 @@ class _Fault:
 class _Process:
     """What an actor begins with."""
 
-    def __init__(self, job: Job, resources: Resources, folder: str) -> None:
+    def __init__(self, job: Job, cpus: int, folder: str, gpus: float) -> None:
         with suppress(OSError):  # on another computer it may be missing
             os.chdir(folder)
-        if not resources.gpus:
+        if not gpus:
             # Else each process would take all memory of the first GPU.
             os.environ["CUDA_VISIBLE_DEVICES"] = ""
-        limit_threads(resources.cpus)
-        share_gpu(resources.gpus)
+        limit_threads(cpus)
+        share_gpu(gpus)
         self.job = job
 
 

@@ -101,6 +101,11 @@ class Extraction:
         """Return how many clips of a shard in `left` were to be extracted."""
         return self.plan.given(shard) - self._kept.get(shard, 0)
 
+    @property
+    def waiting(self) -> list[int]:
+        """Shards in `left` that are not made yet."""
+        return [number for number in self.left if number not in self.index]
+
     def tasks(self) -> Iterator[Task]:
         """Yield the shards that are to be made."""
         return map(self.plan.task, self.left)

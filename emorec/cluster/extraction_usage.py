@@ -95,14 +95,14 @@ class Clock:
 class StoreWatch:
     """Asks Ray now and then how much lies between processes; a context manager.
 
-    Attributes
+    Parameters
     ----------
-    peak : int
-        The most bytes that were seen.
+    measured : Measured
+        Is told of the most bytes.
     """
 
-    def __init__(self) -> None:
-        self.peak = 0
+    def __init__(self, measured: Measured) -> None:
+        self._measured = measured
         self._end = threading.Event()
         self._thread = threading.Thread(target=self._watch, daemon=True)
 
@@ -123,4 +123,4 @@ class StoreWatch:
                 name = "object_store_memory"
                 size = ray.cluster_resources()[name]
                 used = size - ray.available_resources().get(name, 0)
-                self.peak = max(self.peak, int(used))
+                self._measured.store = max(self._measured.store, int(used))
