@@ -135,9 +135,10 @@ def happens(source, calls):
 
 
 def extract(arguments):
-    """Run ``emorec extract`` with this recipe; ``--whole`` and ``--scale=`` are its."""
+    """Run ``emorec extract`` with this recipe, which has some options of its own."""
     from emorec.cli import app
     from emorec.cli import extract as command
+    from emorec.cluster import extraction_on_ray
 
     # By their names, as other processes import them.
     from tests.extraction_recipes import Drawn, Whole
@@ -146,9 +147,13 @@ def extract(arguments):
     parser.add_argument("--whole", action="store_true")
     parser.add_argument("--scale", type=float, default=2.0)
     parser.add_argument("--seconds", type=float, default=0.0)
+    parser.add_argument("--blocks", type=int, default=10_000)
     own, rest = parser.parse_known_args(list(map(str, arguments)))
     recipe = (Whole if own.whole else Drawn)(own.scale, own.seconds)
-    with patch.object(command, "recipe_of", lambda parsed: recipe):
+    with (
+        patch.object(command, "recipe_of", lambda parsed: recipe),
+        patch.object(extraction_on_ray, "_BLOCKS", own.blocks),
+    ):
         return app.main(["extract", "speech", *rest])
 
 

@@ -159,7 +159,6 @@ def test_a_node_that_is_killed_loses_and_doubles_nothing(
     (place / "calls" / "go").touch()
     out, _ = ended(process)
     assert "60 clips: 60 new, 0 before, 0 failed" in out
-    assert ("A node of the cluster has gone" in out) == (not spare)
     # The clips of the shard that the node had in hand.
     assert 0 < len(calls(place / "calls")) - 60 <= 8
     after = times(place / "out")
@@ -169,8 +168,9 @@ def test_a_node_that_is_killed_loses_and_doubles_nothing(
 
 
 @pytest.mark.slow
-def test_a_node_of_readers_that_is_killed_loses_nothing(place, command, cluster):
-    own = cluster(3)
+@pytest.mark.parametrize("spare", [0, 1])
+def test_a_node_of_readers_that_is_killed_loses_nothing(place, command, cluster, spare):
+    own = cluster(2 + spare)
     draw(place / "clips", 60, names={20: "waits"})
     process = start(
         place, *("--address", own.address, "--workers", "1", "--readers", "1")
@@ -178,7 +178,13 @@ def test_a_node_of_readers_that_is_killed_loses_nothing(place, command, cluster)
     reader = process_that_waits(place, process)
     kill(own, reader)
     (place / "calls" / "go").touch()
-    ended(process)
+    if not spare:
+        out, err = ended(process, 1)
+        assert "A node of the cluster has gone" in out
+        assert "no room for a worker of 1 cores and 0 GPUs beside 1 readers" in err
+        ended(start(place, "--address", own.address, "--workers", "1"))
+    else:
+        ended(process)
     everything(place, 60)
     assert content(place / "out") == undisturbed(place, command)
 
@@ -265,7 +271,7 @@ def test_errors_that_are_about_more_than_a_clip_end_the_run(place, pair, readers
     assert "ZeroDivisionError: as asked" in err
     # Where it happened, in the worker.
     assert "in happens" in err
-    assert len(content(place / "out")[0]) == 16
+    assert len(content(place / "out")[0]) >= 16
 
 
 @pytest.mark.slow
@@ -279,30 +285,20 @@ def test_processes_that_do_not_fit_are_refused_or_fewer(place, pair):
     ):
         _, err = ended(start(place, "--address", pair, *options), 1)
         assert message in err
+    _, err = ended(start(place, "--address", "127.0.0.1:1"), 1)
+    assert "no Ray cluster lets this process in" in err
     options = ("--readers", "1", "--workers", "2")
     out, _ = ended(start(place, "--address", pair, *options))
     assert "2 cores and 0 GPUs: room for 1 workers" in out
-    _, err = ended(start(place, "--address", "127.0.0.1:1"), 1)
-    assert "no Ray cluster lets this process in" in err
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("readers", [0, 1])
-def test_several_shards_may_share_a_block_of_ray(
-    place, command, pair, readers, monkeypatch
-):
-    from emorec.cluster import extraction_on_ray
-    from emorec.cluster.extraction import opened
-    from emorec.cluster.ray_engine import Resources
-    from tests.extraction_recipes import Drawn
-
-    monkeypatch.setattr(extraction_on_ray, "_BLOCKS", 2)
+def test_several_shards_may_share_a_block_of_ray(place, command, pair, readers):
     draw(place / "clips", 40, names={11: "bad"})
-    resources = Resources(1, address=pair, readers=readers)
-    told = []
-    with opened(Drawn(), [place / "clips"], place / "out", 8, say=str) as own:
-        extraction_on_ray.run_on_ray(own, resources, told.append)
-    assert own.new == sum(told) == 40
+    engine = ("--address", pair, "--readers", str(readers), "--workers", "1")
+    out, _ = ended(start(place, *engine, "--blocks", "2"), 3)
+    assert "40 clips: 40 new, 0 before, 1 failed" in out
     everything(place, 40)
     assert content(place / "out") == undisturbed(place, command)
 
@@ -321,7 +317,7 @@ def small_disk(place):
         subprocess.run(more, check=True)
 
     yield enlarge
-    subprocess.run(["umount", folder], check=True)
+    subprocess.run(["umount", "--lazy", folder], check=True)
 
 
 @pytest.mark.slow
