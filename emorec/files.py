@@ -24,6 +24,11 @@ except ImportError:  # Windows, where files are not locked
 
 _PREFIX = ".writing-"
 _DAY = 24 * 3600
+# Looking through a folder of so many files that it takes longer than this (s) may take
+# one part in so many of a process' time.
+_CHEAP, _SHARE = 0.001, 100
+# Folder -> when it was looked through, and how long that took.
+_looked: dict[Path, tuple[float, float]] = {}
 # What a full or broken disk answers.
 DISK = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO}
 
@@ -109,7 +114,15 @@ def _machine() -> str:
 
 
 def _sweep(folder: Path) -> None:
-    """Remove what killed writers left, never what a writer has in hand."""
+    """Remove what killed writers left, never what a writer has in hand.
+
+    Not at each writing in a folder of very many files, which would cost the square of
+    their number.
+    """
+    began = time.monotonic()
+    ended, took = _looked.get(folder, (0.0, 0.0))
+    if took > _CHEAP and began - ended < _SHARE * took:
+        return
     for path in folder.glob(f"{_PREFIX}*"):
         machine, _, rest = path.name.removeprefix(_PREFIX).partition("-")
         number = rest.partition("-")[0]
@@ -118,6 +131,8 @@ def _sweep(folder: Path) -> None:
             old = time.time() - path.stat().st_mtime > _DAY
             if old or (here and not _alive(int(number))):
                 path.unlink()
+    ended = time.monotonic()
+    _looked[folder] = ended, ended - began
 
 
 def _alive(process: int) -> bool:

@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pandas as pd
 import pytest
@@ -77,6 +78,25 @@ def test_rests_of_unknown_machines_go_after_a_day(tmp_path):
     with whole_file(tmp_path / "file.txt"):
         pass
     assert names(tmp_path) == [young.name, "file.txt"]
+
+
+def test_a_folder_that_is_slow_to_look_through_is_not_at_each_writing(
+    monkeypatch, tmp_path
+):
+    looks, glob = [], Path.glob
+
+    def slowly(folder, pattern):
+        looks.append(folder)
+        time.sleep(0.05)
+        return glob(folder, pattern)
+
+    monkeypatch.setattr(Path, "glob", slowly)
+    for number in range(20):
+        with whole_file(tmp_path / f"{number}.txt") as temporary:
+            temporary.write_text("whole")
+    # Next after 5 s.
+    assert 1 <= len(looks) <= 3
+    assert len(names(tmp_path)) == 20
 
 
 APPEND = """
