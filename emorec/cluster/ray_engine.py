@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import math
 import os
+import socket
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,6 +16,8 @@ from emorec.errors import MissingExtraError, SpecError
 
 # Bytes; what goes between processes is small, and Ray would take a third of the memory.
 _STORE = 100_000_000
+# Seconds.
+_LISTENS = 10
 _ENVIRONMENT = {
     # Nothing is reported to anybody, and no files are written that nobody reads.
     "RAY_USAGE_STATS_ENABLED": "0",
@@ -101,6 +104,7 @@ def connected(resources: Resources, store: int = _STORE) -> Iterator[None]:
     quiet = {"log_to_driver": False, "logging_level": "error"}
     if resources.address:
         try:
+            _knock(resources.address)
             with _silent():
                 ray.init(resources.address, **quiet)
         except ConnectionError as error:
@@ -123,6 +127,17 @@ def connected(resources: Resources, store: int = _STORE) -> Iterator[None]:
         yield
     finally:
         ray.shutdown()
+
+
+def _knock(address: str) -> None:
+    """Check that somebody listens: Ray itself asks for minutes where nobody does."""
+    host, colon, port = address.rpartition(":")
+    if not colon or "/" in host or not port.isdigit():
+        return
+    try:
+        socket.create_connection((host, int(port)), _LISTENS).close()
+    except OSError as error:
+        raise ConnectionError(str(error)) from error
 
 
 @contextmanager
