@@ -1,0 +1,118 @@
+"""What the measurements of scale.py look at: drawn face tracks, films, sounds, a run."""
+
+from __future__ import annotations
+
+import io
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
+
+# Different face images; tracks take turns with them.
+_IMAGES = 64
+
+
+def faces(count: int, side: int, seed: int = 0) -> list[np.ndarray]:
+    """Draw faces (side, side) uint8, their boxes enlarged as VoxCeleb's are."""
+    from emorec.corpora.drawn_faces import SHAPES, any_look, blend, draw_face
+
+    names, drawn = list(SHAPES), []
+    for number in range(count):
+        random = np.random.default_rng((seed, number))
+        shape = blend(names[number % len(names)], random.uniform(0.6, 1.0))
+        drawn.append(draw_face(shape, any_look(random), random, side, enlarged=1.6))
+    return drawn
+
+
+def write_tracks(folder: Path, tracks: int, images: int, side: int) -> list[Path]:
+    """Write face tracks as VoxCeleb names them: SPEAKER/1.6/VIDEO/00001/0000001.jpg.
+
+    A folder that has them is left as it is.
+    """
+    from PIL import Image
+
+    coded = []
+    for image in faces(_IMAGES, side):
+        buffer = io.BytesIO()
+        Image.fromarray(image).convert("RGB").save(buffer, "JPEG", quality=90)
+        coded.append(buffer.getvalue())
+    paths = []
+    for number in range(tracks):
+        speaker, rest = divmod(number, 120)
+        video, clip = divmod(rest, 8)
+        path = folder / f"id{speaker:05d}/1.6/video_{video:02d}/{clip + 1:05d}"
+        paths.append(path)
+        if path.is_dir():
+            continue
+        path.mkdir(parents=True)
+        for frame in range(images):
+            name = f"{6 * frame + 1:07d}.jpg"
+            path.joinpath(name).write_bytes(coded[(number + frame) % _IMAGES])
+    return paths
+
+
+def write_film(path: Path, size: tuple[int, int], seconds: float, fps: int) -> None:
+    """Write a film (width, height) of a face that moves before a grained background."""
+    from emorec.corpora.drawn_videos import write_film
+
+    width, height = size
+    random = np.random.default_rng(0)
+    wall = random.integers(40, 200, (height // 8 + 1, width // 8 + 1), np.uint8)
+    wall = np.kron(wall, np.ones((8, 8), np.uint8))[:height, :width]
+    side = height * 3 // 4 // 2 * 2
+    (face,) = faces(1, side)
+    images = []
+    for number in range(round(seconds * fps)):
+        image = wall.astype(np.int16)
+        left = round((width - side) * (0.5 + 0.4 * np.sin(number / fps)))
+        top = (height - side) // 2
+        image[top : top + side, left : left + side] = face
+        image += random.integers(-6, 7, image.shape, np.int16)
+        images.append(image.clip(0, 255).astype(np.uint8))
+    samples = 0.1 * random.standard_normal(round(16_000 * seconds))
+    write_film(path, images, fps, samples, 16_000)
+
+
+def write_sounds(folder: Path, count: int, seconds: float) -> list[Path]:
+    """Write voices of a source and a filter, 16 kHz, 16 bits."""
+    from emorec.corpora.drawn_voices import any_voice, blend, speak, write_sound
+
+    folder.mkdir(parents=True, exist_ok=True)
+    paths = [folder / f"{number:05d}.wav" for number in range(count)]
+    for number, path in enumerate(paths):
+        random = np.random.default_rng(number)
+        prosody = blend("neutral", 1.0, random)
+        write_sound(path, speak(any_voice(random), prosody, seconds, random)[0])
+    return paths
+
+
+def write_face_run(folder: Path) -> str:
+    """Write a run of the compact face network, weights as drawn; return its name."""
+    from emorec.artifacts.runs import RunFolder
+    from emorec.artifacts.spec import Modality, Spec
+    from emorec.labels import FERPLUS
+    from emorec.training import backend
+
+    backend.prepare(0)
+    from emorec.batches.images import ImageInput
+    from emorec.models.face_networks import compact
+    from emorec.training.face_config import from_preset
+
+    name = "compact_drawn"
+    if (folder / f"run_{name}.json").is_file():
+        return name
+    model = compact(len(FERPLUS))
+    folder.mkdir(parents=True, exist_ok=True)
+    model.save(folder / f"model_{name}.keras")
+    spec = Spec(
+        FERPLUS,
+        (Modality("image", "grey faces", 1),),
+        *(0, "crossentropy", ImageInput(48, (127.0,), 64.0).to_dict()),
+        {"dataset": "none: weights as drawn", "backend": "tensorflow"},
+    )
+    settings = asdict(from_preset("compact", {}))
+    training = {"epochs": 0, "parameters": model.count_params()}
+    RunFolder(folder, name).write_record(
+        settings, spec, system="faces", status="complete", training=training
+    )
+    return name

@@ -1,0 +1,147 @@
+"""The laws of what a corpus costs (benchmarks/scale_model.py), and its watch."""
+
+import os
+import sys
+import time
+from dataclasses import fields, replace
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "benchmarks"))
+import scale_check
+import scale_model as model
+from scale_model import CORPORA, Prices, UnitCosts, predict
+
+COSTS = UnitCosts(
+    **{each.name: 0.001 * n for n, each in enumerate(fields(UnitCosts), 1)}
+)
+JOBS = [(corpus, job) for corpus in CORPORA for job in model.jobs(corpus)]
+NAMES = [f"{corpus.name}: {job.name}" for corpus, job in JOBS]
+times = st.floats(0.01, 1e6)
+
+
+def job_of(corpus, name):
+    """Return a job of a corpus of another size, by the name of the known corpus."""
+    makers = [
+        *(lambda c, n=n: model.judging(c, n) for n in ("compact", "senet50")),
+        *(lambda c, n=n: model.hearing(c, n) for n in ("compact", "vggm")),
+        *(lambda c, n=n: model.learning(c, n) for n in ("compact", "vggm")),
+        *(model.voicing, model.wording, model.aligning, model.fusing),
+        lambda c: model.fusing(c, model.RUNS),
+    ]
+    return next(made for made in (make(corpus) for make in makers) if made.name == name)
+
+
+@pytest.mark.parametrize(("corpus", "job"), JOBS, ids=NAMES)
+@given(factor=times)
+def test_all_but_the_start_is_linear_in_the_size_of_a_corpus(corpus, job, factor):
+    once = predict(job, COSTS)
+    more = predict(job_of(corpus.times(factor), job.name), COSTS)
+    assert more.start == once.start
+    for name in ("driver", "work", "disk", "held"):
+        assert getattr(more, name) == pytest.approx(factor * getattr(once, name))
+
+
+@pytest.mark.parametrize(("corpus", "job"), JOBS, ids=NAMES)
+def test_two_workers_halve_their_own_time_and_nothing_else(corpus, job):
+    alone, two = predict(job, COSTS, 1), predict(job, COSTS, 2)
+    assert alone.wall - two.wall == pytest.approx(alone.work / 2)
+    assert replace(two, workers=1) == alone
+    assert two.processor == alone.processor
+
+
+@pytest.mark.parametrize(("corpus", "job"), JOBS, ids=NAMES)
+def test_no_clips_cost_only_the_start(corpus, job):
+    nothing = predict(job_of(corpus.times(0), job.name), COSTS, 3)
+    assert nothing.wall == nothing.processor == nothing.start > 0
+    assert nothing.disk == nothing.held == 0
+
+
+@pytest.mark.parametrize(("corpus", "job"), JOBS, ids=NAMES)
+def test_every_unit_is_a_cost_that_is_measured(corpus, job):
+    known = {each.name for each in fields(UnitCosts)}
+    for part in (job.start, job.driver, job.work, job.disk, job.held):
+        assert set(part) <= known
+
+
+def test_a_dearer_unit_makes_a_job_dearer_by_so_many():
+    job = model.judging(model.VOXCELEB1)
+    dearer = replace(COSTS, judge_compact=COSTS.judge_compact + 2)
+    difference = predict(job, dearer).work - predict(job, COSTS).work
+    assert difference == pytest.approx(2 * model.VOXCELEB1.faces)
+
+
+def test_ray_costs_its_start_and_nothing_else():
+    corpus = model.VOXCELEB1
+    without, ray = (model.judging(corpus, ray=ray) for ray in (False, True))
+    difference = predict(ray, COSTS).wall - predict(without, COSTS).wall
+    assert difference == pytest.approx(COSTS.start_ray)
+
+
+def test_a_gpu_takes_work_from_the_cores_and_the_slower_of_both_decides():
+    job, corpus = model.judging(model.VOXCELEB2, "senet50"), model.VOXCELEB2
+    cores = predict(job, COSTS, 4)
+    fast = predict(job, COSTS, 4, {"judge_senet50": 1e-9})
+    slow = predict(job, COSTS, 4, {"judge_senet50": 1.0}, gpus=2)
+    judged = COSTS.judge_senet50 * corpus.faces
+    assert cores.wall - fast.wall == pytest.approx(judged / 4)
+    assert slow.wall - slow.start - slow.driver == pytest.approx(corpus.faces / 2)
+    # What a job does not have, no GPU takes.
+    assert predict(job, COSTS, 4, {"word": 1.0}) == cores
+
+
+@given(cores=times, storage=times)
+def test_money_is_cores_by_the_hour_and_disk_by_the_month(cores, storage):
+    found = predict(model.judging(model.VOXCELEB1), COSTS, 8)
+    prices = Prices(cores, 1.0, storage)
+    hours, kept = found.wall / 3600, found.disk / 1e9
+    assert found.money(prices, 3) == pytest.approx(8 * hours * cores + 3 * kept * storage)
+    assert found.money(Prices(0, 0, 0)) == 0
+
+
+@given(fixed=st.floats(0, 1e3), unit=st.floats(0, 1e3))
+def test_two_sizes_tell_what_is_fixed_and_what_grows(fixed, unit):
+    found = model.line((10, 100), (fixed + 10 * unit, fixed + 100 * unit))
+    assert found == pytest.approx((fixed, unit), rel=1e-6, abs=1e-6)
+
+
+def test_noise_makes_no_cost_negative():
+    assert model.line((1, 2), (5.0, 4.0)) == (5.0, 0.0)
+    assert model.line((1, 2), (1.0, 4.0)) == (0.0, 3.0)
+
+
+@pytest.mark.parametrize("value", [-1.0, float("nan"), float("inf")])
+def test_costs_that_cannot_be_are_refused(value):
+    with pytest.raises(ValueError, match="judge_compact"):
+        replace(COSTS, judge_compact=value)
+
+
+def test_numbers_of_workers_that_cannot_be_are_refused():
+    with pytest.raises(ValueError, match="0 workers"):
+        predict(model.judging(model.MOSEI), COSTS, 0)
+
+
+def test_the_watch_counts_what_a_command_and_its_children_use(tmp_path):
+    code = (
+        "import subprocess, sys, time; held = bytearray(80_000_000)\n"
+        "busy = 'import time; e = time.process_time() + 0.5\\n'\n"
+        "busy += 'while time.process_time() < e: pass'\n"
+        "subprocess.run([sys.executable, '-c', busy]); time.sleep(0.4)\n"
+        "open('made', 'wb').write(bytes(1000))"
+    )
+    output = tmp_path / "output"
+    output.mkdir()
+    began = time.perf_counter()
+    before = os.getcwd()
+    os.chdir(output)
+    try:
+        used = scale_check.run([sys.executable, "-c", code], output, tmp_path / "log")
+    finally:
+        os.chdir(before)
+    assert 0.5 <= used.processor < time.perf_counter() - began + 0.5
+    assert used.wall <= time.perf_counter() - began
+    assert used.memory >= used.first >= 80e6
+    assert (used.disk, used.code) == (1000, 0)
