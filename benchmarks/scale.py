@@ -21,10 +21,11 @@ import argparse
 import json
 import platform
 import tempfile
+import time
 from pathlib import Path
 
-import scale_model as model
-from scale_model import SHARD, Corpus, Prices, UnitCosts, predict
+from scale_corpora import CORPORA, Corpus, jobs, limits
+from scale_model import Prices, UnitCosts, predict
 
 
 def say(text: str) -> None:
@@ -65,7 +66,7 @@ def print_jobs(
         + f" {'disk':>8s} {'held':>8s} {'money':>10s}"
     )
     rows = []
-    for job in model.jobs(corpus):
+    for job in jobs(corpus):
         each = [
             predict(job, costs, count, gpu, max(1, count // 8)) for count in workers
         ]
@@ -81,36 +82,15 @@ def print_jobs(
     return rows
 
 
-def print_limits(corpora: list[Corpus], costs: UnitCosts) -> None:
+def print_limits(corpora: tuple[Corpus, ...], costs: UnitCosts) -> None:
     say("\nWhat grows with a corpus, beside the machines' hours")
-    say(f"{'':36s}" + "".join(f" {corpus.name[:14]:>14s}" for corpus in corpora))
-    for name, what in (
-        ("clips", lambda c: f"{c.clips:,.3g}"),
-        ("first process holds", lambda c: size(costs.held_clip * c.clips)),
-        ("finding all clips", lambda c: duration(costs.list_clip * c.clips)),
-        ("plan.csv", lambda c: size(costs.bytes_plan * c.clips)),
-        (f"files in shards/ ({SHARD} clips each)", lambda c: f"{c.clips / SHARD:,.3g}"),
-        ("a shard of faces", lambda c: size(shard_of(c, costs))),
-        ("sweeping shards/ at each write", lambda c: duration(sweeping(c, costs))),
-        (
-            "student: teacher's rows in memory",
-            lambda c: size(costs.held_face * c.faces),
-        ),
-        ("student: clips in memory", lambda c: size(costs.held_voice * c.clips)),
-        ("sounds, 16 kHz 16 bits", lambda c: size(32_000 * c.seconds)),
-    ):
-        say(f"{name:36s}" + "".join(f" {what(corpus):>14s}" for corpus in corpora))
-
-
-def shard_of(corpus: Corpus, costs: UnitCosts) -> float:
-    """Return the bytes of a shard of a face network's scores."""
-    faces = corpus.faces / corpus.clips
-    return SHARD * (costs.bytes_clip + faces * costs.bytes_face)
-
-
-def sweeping(corpus: Corpus, costs: UnitCosts) -> float:
-    """Return the seconds of looking through a folder that fills up, at each write."""
-    return costs.file_there * (corpus.clips / SHARD) ** 2 / 2
+    columns = [limits(corpus, costs) for corpus in corpora]
+    text = {"": lambda n: f"{n:,.3g}", "s": duration, "B": size}
+    say(f"{'':40s}" + "".join(f" {corpus.name[:14]:>14s}" for corpus in corpora))
+    for name in columns[0]:
+        values = (column[name] for column in columns)
+        cells = (f" {text[unit](value):>14s}" for value, unit in values)
+        say(f"{name:40s}" + "".join(cells))
 
 
 def units(words: list[str]) -> dict[str, float]:
@@ -126,31 +106,34 @@ def units(words: list[str]) -> dict[str, float]:
 
 def run_measure(options: argparse.Namespace) -> None:
     # Before NumPy and TensorFlow choose their threads.
+    import scale_watch
+
+    scale_watch.one_core()
     import scale_measure
 
-    scale_measure.one_core()
-    with tempfile.TemporaryDirectory(dir=options.scratch) as folder:
-        costs = scale_measure.measure(
-            Path(folder), options.rounds, options.films, say, options.only
-        )
+    costs = {}
     if options.only and options.output.is_file():
-        before = json.loads(options.output.read_text())["costs"]
-        costs = before | costs
-    machine = {"processor": platform.processor() or platform.machine()}
-    UnitCosts(**costs)
-    options.output.write_text(
-        json.dumps({"machine": machine, "costs": costs}, indent=1)
-    )
+        costs = json.loads(options.output.read_text())["costs"]
+    with tempfile.TemporaryDirectory(dir=options.scratch) as folder:
+        for part in options.only or scale_measure.PARTS:
+            began = time.perf_counter()
+            make = scale_measure.PARTS[part]
+            for name, value in make(Path(folder), options.rounds, options.films):
+                costs[name] = value
+                say(f"{name:20s} {value:.4g}")
+            say(f"  ({part}: {time.perf_counter() - began:.0f} s)")
+            content = {"processor": platform.processor(), "costs": costs}
+            options.output.write_text(json.dumps(content, indent=1) + "\n")
 
 
 def run_predict(options: argparse.Namespace) -> None:
     costs = UnitCosts.read(options.costs)
     prices = Prices(options.core_hour, options.gpu_hour, options.gb_month)
     rows = []
-    for corpus in model.CORPORA:
+    for corpus in CORPORA:
         gpu = units(options.gpu)
         rows += print_jobs(corpus, costs, options.workers, gpu, prices)
-    print_limits(list(model.CORPORA), costs)
+    print_limits(CORPORA, costs)
     say(json.dumps(rows))
 
 
@@ -170,7 +153,7 @@ def main() -> None:
     own.add_argument("--scratch", type=Path, help="folder for samples")
     own.add_argument("--rounds", type=int, default=3)
     own.add_argument("--films", type=Path, nargs="+", default=[])
-    own.add_argument("--only", nargs="+", default=[], help="parts, into the same file")
+    own.add_argument("--only", nargs="+", metavar="PART", help="into the same file")
     own.set_defaults(run=run_measure)
     own = commands.add_parser("predict", help="tables for corpora")
     own.add_argument("--costs", type=Path, default=Path("costs.json"))

@@ -3,128 +3,12 @@
 from __future__ import annotations
 
 import os
-import subprocess
-import sys
-import threading
-import time
-from dataclasses import dataclass
+from dataclasses import replace
 from pathlib import Path
 
-_TICK = os.sysconf("SC_CLK_TCK")
-
-
-@dataclass
-class Used:
-    """What a command used, with all processes that it began.
-
-    Attributes
-    ----------
-    wall, processor : float
-        Seconds.
-    memory : float
-        Bytes that its processes held at most, without mapped files: the largest sum.
-    first : float
-        The same of the first process alone.
-    disk : float
-        Bytes that it wrote.
-    code : int
-        Its exit status.
-    """
-
-    wall: float = 0.0
-    processor: float = 0.0
-    memory: float = 0.0
-    first: float = 0.0
-    disk: float = 0.0
-    code: int = 0
-
-
-class Watch(threading.Thread):
-    """Samples processor seconds and memory of a process and those that it began."""
-
-    def __init__(self, process: int, pause: float = 0.2) -> None:
-        super().__init__(daemon=True)
-        self.process, self.pause = process, pause
-        self.seconds: dict[int, float] = {}
-        self.memory = self.first = 0.0
-
-    def run(self) -> None:
-        """Sample until the process has ended."""
-        while tree := self._tree():
-            sizes = {number: _held(number) for number in tree}
-            for number in tree:
-                # A number that is used again counts as one process.
-                self.seconds[number] = max(
-                    _seconds(number), self.seconds.get(number, 0)
-                )
-            self.memory = max(self.memory, sum(sizes.values()))
-            self.first = max(self.first, sizes[self.process])
-            time.sleep(self.pause)
-
-    def _tree(self) -> list[int]:
-        found, waiting = [], [self.process]
-        while waiting:
-            number = waiting.pop()
-            try:
-                if _state(number) == "Z":
-                    continue
-                task = Path(f"/proc/{number}/task/{number}/children")
-                waiting += map(int, task.read_text().split())
-            except OSError:
-                continue
-            found.append(number)
-        return found
-
-
-def _fields(number: int) -> list[str]:
-    # The name, in brackets, may hold anything.
-    return Path(f"/proc/{number}/stat").read_text().rpartition(")")[2].split()
-
-
-def _state(number: int) -> str:
-    return _fields(number)[0]
-
-
-def _seconds(number: int) -> float:
-    """Return the processor seconds of a process, and of its ended children."""
-    try:
-        return sum(map(int, _fields(number)[11:13])) / _TICK
-    except OSError:
-        return 0.0
-
-
-def _held(number: int) -> float:
-    try:
-        text = Path(f"/proc/{number}/status").read_text()
-    except OSError:
-        return 0.0
-    for each in text.splitlines():
-        if each.startswith("RssAnon"):
-            return 1024.0 * int(each.split()[1])
-    return 0.0
-
-
-def run(command: list, output: Path, log: Path) -> Used:
-    """Run a command that writes into `output`; return what it used."""
-    log.parent.mkdir(parents=True, exist_ok=True)
-    with log.open("w") as file:
-        began = time.perf_counter()
-        process = subprocess.Popen(
-            [str(word) for word in command], stdout=file, stderr=subprocess.STDOUT
-        )
-        watch = Watch(process.pid)
-        watch.start()
-        _, status, used = os.wait4(process.pid, 0)
-        wall = time.perf_counter() - began
-    watch.join(2)
-    code = process.returncode = os.waitstatus_to_exitcode(status)
-    if code not in (0, 3):
-        sys.exit(f"{' '.join(map(str, command))}\nfailed:\n{log.read_text()[-3000:]}")
-    # The kernel's own sum has the last moments, the watch has those who were not
-    # waited for, such as Ray's.
-    processor = max(used.ru_utime + used.ru_stime, sum(watch.seconds.values()))
-    disk = sum(p.stat().st_size for p in output.rglob("*") if p.is_file())
-    return Used(wall, processor, watch.memory, watch.first, disk, code)
+from scale_corpora import MOSEI, VOXCELEB1, aligning, judging
+from scale_model import predict
+from scale_watch import EMOREC, run
 
 
 def table(rows: list[tuple[str, float, float, str]]) -> str:
@@ -136,31 +20,65 @@ def table(rows: list[tuple[str, float, float, str]]) -> str:
     return "\n".join(lines)
 
 
-def emorec(*words) -> list:
-    """Return a command of emorec."""
-    return [sys.executable, "-m", "emorec", *words]
-
-
 def check_align(costs, options, say) -> None:
     """Align drawn features of CMU-MOSEI's own times, all videos and fewer."""
     import full_scale
-    from scale_model import MOSEI, aligning, predict
 
     for videos in options.videos:
         corpus = options.scratch / f"mosei_{videos or 'all'}"
         full_scale.write_corpus(options.labels, corpus, "facet", videos)
         count = videos or int(MOSEI.clips)
+        hours = hours_of(options.labels / "labels.csv", count)
         # Fewer videos than this are aligned by one process.
         workers = 1 if count < 400 else len(os.sched_getaffinity(0))
         output = options.scratch / f"aligned_{count}"
         words = ("mosei", "align", corpus, "--output", output / "aligned.pkl")
-        used = run(emorec(*words), output, options.scratch / f"align_{count}.log")
-        told = predict(aligning(MOSEI.times(count / MOSEI.clips)), costs, workers)
-        say(f"\nalign, {count:,} videos, {workers} processes, exit code {used.code}")
+        used = run([*EMOREC, *words], output, options.scratch / f"align_{count}.log")
+        job = aligning(replace(MOSEI, clips=count, hours=hours))
+        told = predict(job, costs, workers)
+        say(f"\nalign, {count:,} videos, {hours:.1f} h, {workers} processes:")
         rows = [
             ("processor seconds", told.processor, used.processor, "s"),
             ("seconds", told.wall, used.wall, "s"),
-            ("memory, all processes", 0.0, used.memory / 1e6, "MB"),
-            ("disk", 0.0, used.disk / 1e9, "GB"),
+            ("memory, all processes", 0, used.memory / 1e6, "MB"),
+            ("disk", 0, used.disk / 1e6, "MB"),
+        ]
+        say(table(rows))
+
+
+def hours_of(labels: Path, videos: int) -> float:
+    """Return the hours of the first videos, as `full_scale` draws them."""
+    from emorec.corpora import mosei
+
+    ends = mosei.read_labels_table(labels).groupby("id")["end"].max() + 1.0
+    return float(ends.sort_index().iloc[:videos].sum()) / 3600
+
+
+def check_extract(costs, options, say) -> None:
+    """Score drawn face tracks with a face network, as VoxCeleb's are, at two sizes."""
+    import scale_media
+
+    run_name = scale_media.write_face_run(options.scratch / "faces")
+    for clips in options.clips:
+        tracks = options.scratch / f"tracks_{clips}"
+        scale_media.write_tracks(tracks, clips, options.images, options.side)
+        way = "ray" if options.ray else "local"
+        output = options.scratch / f"extracted_{clips}_{way}"
+        words = ["extract", "teacher", tracks, "--output", output]
+        words += ["--model", run_name, "--runs", options.scratch / "faces"]
+        words += [] if options.ray else ["--local"]
+        used = run([*EMOREC, *words], output, options.scratch / f"{output.name}.log")
+        corpus = replace(VOXCELEB1, clips=clips, faces=clips * options.images)
+        workers = len(os.sched_getaffinity(0)) if options.ray else 1
+        told = predict(judging(corpus, ray=options.ray), costs, workers)
+        say(f"\nextract, {clips:,} tracks of {options.images}, {way}:")
+        # On Ray the first process has no network, and others have.
+        held = 0 if options.ray else costs.worker_bytes + told.held
+        rows = [
+            ("processor seconds", told.processor, used.processor, "s"),
+            ("seconds", told.wall, used.wall, "s"),
+            ("memory, first process", held / 1e6, used.first / 1e6, "MB"),
+            ("memory, all processes", 0, used.memory / 1e6, "MB"),
+            ("disk", told.disk / 1e6, used.disk / 1e6, "MB"),
         ]
         say(table(rows))

@@ -1,4 +1,4 @@
-"""What the measurements of scale.py look at: drawn face tracks, films, sounds, a run."""
+"""What scale.py looks at: drawn face tracks, films and sounds, and a run."""
 
 from __future__ import annotations
 

@@ -16,7 +16,7 @@ All seconds are of one core unless a name says otherwise; GB are 10^9 bytes.
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass, field, fields, replace
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 
 
@@ -58,11 +58,14 @@ class UnitCosts:
         Training the speech student, a part of 4 s.
     file_there
         Looking past a file in the folder that another one is written to.
+    index_row
+        Writing a row of the table of finished shards, or of failures.
     bytes_clip, bytes_face, bytes_second_voice, bytes_plan
         On disk: a clip in a shard, a face's row, a second's rows, a clip in plan.csv.
-    held_clip, held_voice, held_face
-        Bytes in memory: of a clip that the first process of an extraction knows; of a
-        clip, and of a row of the teacher, in the training of a speech student.
+    held_clip, held_segment, held_voice, held_face
+        Bytes in memory: of a clip that the first process of an extraction knows; of an
+        aligned segment, its arrays on disk; of a clip, and of a row of the teacher, in
+        the training of a speech student.
     worker_bytes
         Memory of a process with a face network.
     """
@@ -92,11 +95,13 @@ class UnitCosts:
     learn_compact: float
     learn_vggm: float
     file_there: float
+    index_row: float
     bytes_clip: float
     bytes_face: float
     bytes_second_voice: float
     bytes_plan: float
     held_clip: float
+    held_segment: float
     held_voice: float
     held_face: float
     worker_bytes: float
@@ -134,90 +139,6 @@ class Prices:
 
 
 @dataclass(frozen=True)
-class Corpus:
-    """What there is of a corpus.
-
-    Attributes
-    ----------
-    clips : float
-        Videos, tracks or utterances: what is one entry of a store.
-    hours : float
-        Of sound and of film.
-    faces : float
-        Frames that a face network judges.
-    training : float
-        Clips, or segments, of the training part.
-    shown : {"films", "crops", "images"}
-        Films of 640 x 360 in which faces are looked for, films of faces that were cut
-        out (224 x 224), or their images.
-    fps : float
-        Frames a second of the films.
-    source : str
-        Where the numbers are from.
-    """
-
-    name: str
-    clips: float
-    hours: float
-    faces: float
-    training: float
-    shown: str
-    fps: float
-    source: str
-
-    @property
-    def seconds(self) -> float:
-        """Of sound and of film."""
-        return 3600 * self.hours
-
-    def times(self, factor: float) -> Corpus:
-        """Return a corpus of the same kind that is so many times as large."""
-        sizes = ("clips", "hours", "faces", "training")
-        return replace(self, **{name: factor * getattr(self, name) for name in sizes})
-
-
-# Frames that are judged: every sixth of 25 a second.
-JUDGED = 25 / 6
-# Of the judged frames of a film, those that are looked at by the detector: each fourth.
-LOOKED = 1 / 4
-# Numbers a second in the published files of CMU-MOSEI, two times with each row: words
-# (300), FACET (35) and COVAREP (74).
-MOSEI_NUMBERS = 2.6 * 302 + 30 * 37 + 100 * 76
-SEGMENTS, FUSED_SEGMENTS = 23_259, 16_327
-WORDS = 2.6
-# Runs of Williams et al. (2018), and what is assumed of an epoch's number: at most 200.
-RUNS, EPOCHS = 168, 30
-# Clips of a shard.
-SHARD = 64
-
-MOSEI = Corpus(
-    *("CMU-MOSEI", 3_293, 68.1, 68.1 * 3600 * JUDGED, FUSED_SEGMENTS, "films", 30),
-    "labels of the SDK: 3,293 videos up to the end of their last segment",
-)
-VOXCELEB1 = Corpus(
-    *("VoxCeleb1", 153_486, 352, 5_078_961, 118_485, "images", 25),
-    "Albanie et al. (2018): tracks and face frames; Nagrani et al. (2017): hours",
-)
-VOXCELEB2 = Corpus(
-    *("VoxCeleb2", 1_128_246, 2_442, 2_442 * 3600 * JUDGED, 1_092_009, "crops", 25),
-    "Chung et al. (2018): utterances and hours",
-)
-MILLION = replace(
-    VOXCELEB2.times(1e6 / VOXCELEB2.hours),
-    name="a million hours",
-    source="as VoxCeleb2, in utterances of 7.8 s",
-)
-MILLION_LONG = replace(
-    *(MILLION,),
-    name="the same, in films of an hour",
-    clips=1e6,
-    shown="films",
-    source="a million films of 640 x 360",
-)
-CORPORA = (MOSEI, VOXCELEB1, VOXCELEB2, MILLION, MILLION_LONG)
-
-
-@dataclass(frozen=True)
 class Job:
     """Something to be done with a corpus: how many of each unit, and where.
 
@@ -233,115 +154,6 @@ class Job:
     work: dict[str, float] = field(default_factory=dict)
     disk: dict[str, float] = field(default_factory=dict)
     held: dict[str, float] = field(default_factory=dict)
-
-
-def kept(corpus: Corpus) -> dict[str, float]:
-    """Return what it takes to write the clips of a corpus into shards."""
-    return {"keep": corpus.clips, "shard": corpus.clips / SHARD}
-
-
-def judging(corpus: Corpus, network: str = "compact", ray: bool = False) -> Job:
-    """Return the job of a face network's scores of all faces of a corpus."""
-    work = {"clip": corpus.clips, **kept(corpus), f"judge_{network}": corpus.faces}
-    if corpus.shown == "images":
-        work["face_image"] = corpus.faces
-    else:
-        frame = "film_frame" if corpus.shown == "films" else "crop_frame"
-        work |= {frame: corpus.seconds * corpus.fps, "face_crop": corpus.faces}
-    if corpus.shown == "films":
-        work["detect_frame"] = corpus.faces * LOOKED
-    return Job(
-        f"faces, {network}",
-        {"start_network": 1} | ({"start_ray": 1} if ray else {}),
-        {"list_clip": corpus.clips},
-        work,
-        {"bytes_clip": corpus.clips, "bytes_face": corpus.faces},
-        {"held_clip": corpus.clips},
-    )
-
-
-def hearing(corpus: Corpus, network: str = "compact") -> Job:
-    """Return the job of a speech network's scores of all sounds."""
-    return Job(
-        f"speech, {network}",
-        {"start_network": 1},
-        {"list_clip": corpus.clips},
-        {f"hear_{network}": corpus.seconds, "clip": corpus.clips, **kept(corpus)},
-        {"bytes_clip": corpus.clips},
-        {"held_clip": corpus.clips},
-    )
-
-
-def voicing(corpus: Corpus) -> Job:
-    """Return the job of the voice features of all sounds."""
-    return Job(
-        "voice features",
-        {"start_program": 1},
-        {"list_clip": corpus.clips},
-        {"voice_librosa": corpus.seconds, "clip": corpus.clips, **kept(corpus)},
-        {"bytes_clip": corpus.clips, "bytes_second_voice": corpus.seconds},
-        {"held_clip": corpus.clips},
-    )
-
-
-def wording(corpus: Corpus, lines: float = 2_196_017) -> Job:
-    """Return the job of word vectors; `lines` are those of GloVe's 840B file."""
-    return Job(
-        "word vectors",
-        {"start_program": 1, "vector_line": lines},
-        {"list_clip": corpus.clips},
-        {"word": WORDS * corpus.seconds, "clip": corpus.clips, **kept(corpus)},
-        {"bytes_clip": corpus.clips},
-        {"held_clip": corpus.clips},
-    )
-
-
-def aligning(corpus: Corpus) -> Job:
-    """Return the job of aligning the published files of CMU-MOSEI, or many such."""
-    return Job(
-        "align",
-        {"start_program": 1},
-        {},
-        {
-            "align_video": corpus.clips,
-            "align_value": corpus.seconds * MOSEI_NUMBERS,
-        },
-    )
-
-
-def fusing(corpus: Corpus, runs: float = 1, epochs: float = EPOCHS) -> Job:
-    """Return the job of trainings of early fusion."""
-    name = f"train, {runs:g} of {epochs:g} epochs" if runs > 1 else f"{epochs:g} epochs"
-    return Job(
-        name,
-        {"start_network": 1},
-        {},
-        {"fuse_segment": runs * epochs * corpus.training},
-    )
-
-
-def learning(corpus: Corpus, student: str = "compact") -> Job:
-    """Return the job of training the speech student once, with its preset's epochs."""
-    # vggm: 300 mini-epochs of 5 %.
-    epochs = {"compact": 20, "vggm": 15}[student]
-    return Job(
-        f"student, {student}",
-        {"start_network": 1},
-        {"list_clip": corpus.clips},
-        {f"learn_{student}": epochs * corpus.training},
-        held={"held_clip": corpus.clips},
-    )
-
-
-def jobs(corpus: Corpus) -> list[Job]:
-    """Return all that is done with a corpus."""
-    faces = [judging(corpus, network) for network in ("compact", "senet50")]
-    if corpus is MOSEI:
-        open_features = [faces[0], voicing(corpus), wording(corpus)]
-        trained = [fusing(corpus, 1, EPOCHS), fusing(corpus, RUNS, EPOCHS)]
-        return [aligning(corpus), *open_features, *trained]
-    students = [learning(corpus, student) for student in ("compact", "vggm")]
-    return [*faces, hearing(corpus), voicing(corpus), *students]
 
 
 @dataclass(frozen=True)

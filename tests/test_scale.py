@@ -11,14 +11,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "benchmarks"))
-import scale_check
-import scale_model as model
-from scale_model import CORPORA, Prices, UnitCosts, predict
+import scale_corpora as corpora
+import scale_watch
+from scale_model import Prices, UnitCosts, line, predict
 
 COSTS = UnitCosts(
     **{each.name: 0.001 * n for n, each in enumerate(fields(UnitCosts), 1)}
 )
-JOBS = [(corpus, job) for corpus in CORPORA for job in model.jobs(corpus)]
+JOBS = [(corpus, job) for corpus in corpora.CORPORA for job in corpora.jobs(corpus)]
 NAMES = [f"{corpus.name}: {job.name}" for corpus, job in JOBS]
 times = st.floats(0.01, 1e6)
 
@@ -26,11 +26,11 @@ times = st.floats(0.01, 1e6)
 def job_of(corpus, name):
     """Return a job of a corpus of another size, by the name of the known corpus."""
     makers = [
-        *(lambda c, n=n: model.judging(c, n) for n in ("compact", "senet50")),
-        *(lambda c, n=n: model.hearing(c, n) for n in ("compact", "vggm")),
-        *(lambda c, n=n: model.learning(c, n) for n in ("compact", "vggm")),
-        *(model.voicing, model.wording, model.aligning, model.fusing),
-        lambda c: model.fusing(c, model.RUNS),
+        *(lambda c, n=n: corpora.judging(c, n) for n in ("compact", "senet50")),
+        *(lambda c, n=n: corpora.hearing(c, n) for n in ("compact", "vggm")),
+        *(lambda c, n=n: corpora.learning(c, n) for n in ("compact", "vggm")),
+        *(corpora.voicing, corpora.wording, corpora.aligning, corpora.fusing),
+        lambda c: corpora.fusing(c, corpora.RUNS),
     ]
     return next(made for made in (make(corpus) for make in makers) if made.name == name)
 
@@ -68,21 +68,21 @@ def test_every_unit_is_a_cost_that_is_measured(corpus, job):
 
 
 def test_a_dearer_unit_makes_a_job_dearer_by_so_many():
-    job = model.judging(model.VOXCELEB1)
+    job = corpora.judging(corpora.VOXCELEB1)
     dearer = replace(COSTS, judge_compact=COSTS.judge_compact + 2)
     difference = predict(job, dearer).work - predict(job, COSTS).work
-    assert difference == pytest.approx(2 * model.VOXCELEB1.faces)
+    assert difference == pytest.approx(2 * corpora.VOXCELEB1.faces)
 
 
 def test_ray_costs_its_start_and_nothing_else():
-    corpus = model.VOXCELEB1
-    without, ray = (model.judging(corpus, ray=ray) for ray in (False, True))
+    corpus = corpora.VOXCELEB1
+    without, ray = (corpora.judging(corpus, ray=ray) for ray in (False, True))
     difference = predict(ray, COSTS).wall - predict(without, COSTS).wall
     assert difference == pytest.approx(COSTS.start_ray)
 
 
 def test_a_gpu_takes_work_from_the_cores_and_the_slower_of_both_decides():
-    job, corpus = model.judging(model.VOXCELEB2, "senet50"), model.VOXCELEB2
+    job, corpus = corpora.judging(corpora.VOXCELEB2, "senet50"), corpora.VOXCELEB2
     cores = predict(job, COSTS, 4)
     fast = predict(job, COSTS, 4, {"judge_senet50": 1e-9})
     slow = predict(job, COSTS, 4, {"judge_senet50": 1.0}, gpus=2)
@@ -93,24 +93,37 @@ def test_a_gpu_takes_work_from_the_cores_and_the_slower_of_both_decides():
     assert predict(job, COSTS, 4, {"word": 1.0}) == cores
 
 
+@pytest.mark.parametrize(
+    "corpus", corpora.CORPORA, ids=[c.name for c in corpora.CORPORA]
+)
+@given(factor=times)
+def test_limits_are_linear_but_the_folder_that_is_looked_through(corpus, factor):
+    once, more = (corpora.limits(c, COSTS) for c in (corpus, corpus.times(factor)))
+    for name, (value, unit) in once.items():
+        power = 2 if name.startswith("looking") else 0 if name.startswith("a ") else 1
+        assert more[name] == (pytest.approx(factor**power * value), unit)
+
+
 @given(cores=times, storage=times)
 def test_money_is_cores_by_the_hour_and_disk_by_the_month(cores, storage):
-    found = predict(model.judging(model.VOXCELEB1), COSTS, 8)
+    found = predict(corpora.judging(corpora.VOXCELEB1), COSTS, 8)
     prices = Prices(cores, 1.0, storage)
     hours, kept = found.wall / 3600, found.disk / 1e9
-    assert found.money(prices, 3) == pytest.approx(8 * hours * cores + 3 * kept * storage)
+    assert found.money(prices, 3) == pytest.approx(
+        8 * hours * cores + 3 * kept * storage
+    )
     assert found.money(Prices(0, 0, 0)) == 0
 
 
 @given(fixed=st.floats(0, 1e3), unit=st.floats(0, 1e3))
 def test_two_sizes_tell_what_is_fixed_and_what_grows(fixed, unit):
-    found = model.line((10, 100), (fixed + 10 * unit, fixed + 100 * unit))
+    found = line((10, 100), (fixed + 10 * unit, fixed + 100 * unit))
     assert found == pytest.approx((fixed, unit), rel=1e-6, abs=1e-6)
 
 
 def test_noise_makes_no_cost_negative():
-    assert model.line((1, 2), (5.0, 4.0)) == (5.0, 0.0)
-    assert model.line((1, 2), (1.0, 4.0)) == (0.0, 3.0)
+    assert line((1, 2), (5.0, 4.0)) == (5.0, 0.0)
+    assert line((1, 2), (1.0, 4.0)) == (0.0, 3.0)
 
 
 @pytest.mark.parametrize("value", [-1.0, float("nan"), float("inf")])
@@ -121,7 +134,7 @@ def test_costs_that_cannot_be_are_refused(value):
 
 def test_numbers_of_workers_that_cannot_be_are_refused():
     with pytest.raises(ValueError, match="0 workers"):
-        predict(model.judging(model.MOSEI), COSTS, 0)
+        predict(corpora.judging(corpora.MOSEI), COSTS, 0)
 
 
 def test_the_watch_counts_what_a_command_and_its_children_use(tmp_path):
@@ -138,7 +151,7 @@ def test_the_watch_counts_what_a_command_and_its_children_use(tmp_path):
     before = os.getcwd()
     os.chdir(output)
     try:
-        used = scale_check.run([sys.executable, "-c", code], output, tmp_path / "log")
+        used = scale_watch.run([sys.executable, "-c", code], output, tmp_path / "log")
     finally:
         os.chdir(before)
     assert 0.5 <= used.processor < time.perf_counter() - began + 0.5
