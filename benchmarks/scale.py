@@ -47,6 +47,8 @@ def duration(seconds: float) -> str:
 
 def size(count: float) -> str:
     """Return bytes with a readable unit of powers of ten."""
+    if not count:
+        return "-"
     for limit, name in ((1e6, "kB"), (1e9, "MB"), (1e12, "GB"), (1e15, "TB")):
         if count < limit:
             return f"{count / limit * 1e3:.3g} {name}"
@@ -72,7 +74,7 @@ def print_jobs(
         ]
         first = each[0]
         say(
-            f"{job.name:24s} {duration(first.start + first.driver):>8s} "
+            f"{job.name:24s} {duration(first.once + first.start + first.driver):>8s} "
             f"{duration(first.work):>10s}"
             + "".join(f" {duration(one.wall):>9s}" for one in each)
             + f" {size(first.disk):>8s} {size(first.held):>8s} "

@@ -61,6 +61,8 @@ SEGMENTS, FUSED_SEGMENTS = 23_259, 16_327
 WORDS = 2.6
 # Runs of Williams et al. (2018), and what is assumed of an epoch's number: at most 200.
 RUNS, EPOCHS = 168, 30
+# Cores of a training: so many were tried.
+TRAINED_ON = 2
 # Clips of a shard; clips that fail, an assumption.
 SHARD, FAILED = 64, 0.01
 
@@ -85,6 +87,7 @@ MILLION_LONG = replace(
     *(MILLION,),
     name="the same, in films of an hour",
     clips=1e6,
+    training=1e6,
     shown="films",
     source="a million films of 640 x 360",
 )
@@ -108,7 +111,8 @@ def judging(corpus: Corpus, network: str = "compact", ray: bool = False) -> Job:
         work["detect_frame"] = corpus.faces * LOOKED
     return Job(
         f"faces, {network}",
-        {"start_network": 1} | ({"start_ray": 1} if ray else {}),
+        {"start_ray": 1} if ray else {},
+        {"start_network": 1},
         {"list_clip": corpus.clips},
         work,
         {"bytes_clip": corpus.clips, "bytes_face": corpus.faces},
@@ -120,10 +124,11 @@ def hearing(corpus: Corpus, network: str = "compact") -> Job:
     """Return the job of a speech network's scores of all sounds."""
     return Job(
         f"speech, {network}",
+        {},
         {"start_network": 1},
         {"list_clip": corpus.clips},
         {f"hear_{network}": corpus.seconds, "clip": corpus.clips, **kept(corpus)},
-        {"bytes_clip": corpus.clips},
+        {"bytes_clip": corpus.clips, f"bytes_hear_{network}": corpus.clips},
         {"held_clip": corpus.clips},
     )
 
@@ -132,6 +137,7 @@ def voicing(corpus: Corpus) -> Job:
     """Return the job of the voice features of all sounds."""
     return Job(
         "voice features",
+        {},
         {"start_program": 1},
         {"list_clip": corpus.clips},
         {"voice_librosa": corpus.seconds, "clip": corpus.clips, **kept(corpus)},
@@ -144,10 +150,11 @@ def wording(corpus: Corpus, lines: float = 2_196_017) -> Job:
     """Return the job of word vectors; `lines` are those of GloVe's 840B file."""
     return Job(
         "word vectors",
+        {},
         {"start_program": 1, "vector_line": lines},
         {"list_clip": corpus.clips},
         {"word": WORDS * corpus.seconds, "clip": corpus.clips, **kept(corpus)},
-        {"bytes_clip": corpus.clips},
+        {"bytes_clip": corpus.clips, "bytes_word": WORDS * corpus.seconds},
         {"held_clip": corpus.clips},
     )
 
@@ -156,6 +163,7 @@ def aligning(corpus: Corpus) -> Job:
     """Return the job of aligning the published files of CMU-MOSEI, or many such."""
     return Job(
         "align",
+        {},
         {"start_program": 1},
         {},
         {
@@ -170,9 +178,11 @@ def fusing(corpus: Corpus, runs: float = 1, epochs: float = EPOCHS) -> Job:
     name = f"train, {runs:g} of {epochs:g} epochs" if runs > 1 else f"{epochs:g} epochs"
     return Job(
         name,
+        {},
         {"start_network": 1},
         {},
         {"fuse_segment": runs * epochs * corpus.training},
+        widest=int(runs) * TRAINED_ON,
     )
 
 
@@ -182,10 +192,12 @@ def learning(corpus: Corpus, student: str = "compact") -> Job:
     epochs = {"compact": 20, "vggm": 15}[student]
     return Job(
         f"student, {student}",
+        {},
         {"start_network": 1},
         {"list_clip": corpus.clips},
         {f"learn_{student}": epochs * corpus.training},
         held={"held_clip": corpus.clips},
+        widest=TRAINED_ON,
     )
 
 
@@ -197,7 +209,8 @@ def jobs(corpus: Corpus) -> list[Job]:
         trained = [fusing(corpus, 1, EPOCHS), fusing(corpus, RUNS, EPOCHS)]
         return [aligning(corpus), *open_features, *trained]
     students = [learning(corpus, student) for student in ("compact", "vggm")]
-    return [*faces, hearing(corpus), voicing(corpus), *students]
+    heard = [hearing(corpus, network) for network in ("compact", "vggm")]
+    return [*faces, *heard, voicing(corpus), *students]
 
 
 def limits(corpus: Corpus, costs: UnitCosts) -> dict[str, tuple[float, str]]:
@@ -213,10 +226,7 @@ def limits(corpus: Corpus, costs: UnitCosts) -> dict[str, tuple[float, str]]:
         "first process of an extraction holds": (costs.held_clip * corpus.clips, "B"),
         "plan.csv": (costs.bytes_plan * corpus.clips, "B"),
         "files in shards/": (shards, ""),
-        "a shard of faces": (
-            SHARD * (costs.bytes_clip + faces * costs.bytes_face),
-            "B",
-        ),
+        "a shard of faces": (shard, "B"),
         # Each writing looks past all files of the folder, half of them on average.
         "looking through shards/, in all": (costs.file_there * shards**2 / 2, "s"),
         "writing shards.csv once": (costs.index_row * shards, "s"),

@@ -1,11 +1,12 @@
 """What a corpus costs: a linear model of measured unit costs. Nothing is run here.
 
-A job has four kinds of cost. What is paid once by each process that begins; what the
-first process does clip by clip, alone; what the workers share; and bytes, on disk and
-in the first process' memory. So
+A job has five kinds of cost. What is paid once; what every worker pays when it begins,
+all at the same time; what the first process does clip by clip, alone; what the workers
+share; and bytes, on disk and in the first process' memory. So
 
-    wall seconds = start + driver + work / workers
-    core hours   = wall seconds x workers
+    wall seconds      = once + start + driver + work / workers
+    processor seconds = once + start x workers + driver + work
+    price             = wall seconds x workers x that of a core
 
 for reserved cores cost the same while they wait. A network may be moved to GPUs; they
 work beside the cores, and the slower of the two decides.
@@ -60,8 +61,11 @@ class UnitCosts:
         Looking past a file in the folder that another one is written to.
     index_row
         Writing a row of the table of finished shards, or of failures.
-    bytes_clip, bytes_face, bytes_second_voice, bytes_plan
-        On disk: a clip in a shard, a face's row, a second's rows, a clip in plan.csv.
+    bytes_clip, bytes_face, bytes_second_voice, bytes_word, bytes_plan
+        On disk: a clip in a shard, a face's row, a second's rows of the voice, a word's
+        row, a clip in plan.csv.
+    bytes_hear_compact, bytes_hear_vggm
+        On disk: what a speech network says of a clip, and its embedding.
     held_clip, held_segment, held_voice, held_face
         Bytes in memory: of a clip that the first process of an extraction knows; of an
         aligned segment, its arrays on disk; of a clip, and of a row of the teacher, in
@@ -99,6 +103,9 @@ class UnitCosts:
     bytes_clip: float
     bytes_face: float
     bytes_second_voice: float
+    bytes_word: float
+    bytes_hear_compact: float
+    bytes_hear_vggm: float
     bytes_plan: float
     held_clip: float
     held_segment: float
@@ -144,16 +151,20 @@ class Job:
 
     Attributes
     ----------
-    start, driver, work, disk, held : dict
+    once, start, driver, work, disk, held : dict
         Name of a field of `UnitCosts` -> how many; see the module.
+    widest : int, optional
+        More workers than these do not help, and are not asked for.
     """
 
     name: str
+    once: dict[str, float] = field(default_factory=dict)
     start: dict[str, float] = field(default_factory=dict)
     driver: dict[str, float] = field(default_factory=dict)
     work: dict[str, float] = field(default_factory=dict)
     disk: dict[str, float] = field(default_factory=dict)
     held: dict[str, float] = field(default_factory=dict)
+    widest: int | None = None
 
 
 @dataclass(frozen=True)
@@ -162,8 +173,8 @@ class Prediction:
 
     Attributes
     ----------
-    start, driver : float
-        Seconds.
+    once, start, driver : float
+        Seconds; each worker has the `start`.
     work : float
         Core seconds that the workers share.
     gpu : float
@@ -173,6 +184,7 @@ class Prediction:
         Bytes.
     """
 
+    once: float
     start: float
     driver: float
     work: float
@@ -186,12 +198,13 @@ class Prediction:
     def wall(self) -> float:
         """Seconds from the command to its end."""
         device = self.gpu / self.gpus if self.gpu else 0.0
-        return self.start + self.driver + max(self.work / self.workers, device)
+        shared = max(self.work / self.workers, device)
+        return self.once + self.start + self.driver + shared
 
     @property
     def processor(self) -> float:
         """Processor seconds that are used, not those that are waited."""
-        return self.start + self.driver + self.work
+        return self.once + self.start * self.workers + self.driver + self.work
 
     def money(self, prices: Prices, months: float = 1.0) -> float:
         """Return the price of the reserved machines, and of the result's disk."""
@@ -216,7 +229,7 @@ def predict(
     job : Job
     costs : UnitCosts
     workers : int
-        Cores that work.
+        Cores that work; fewer, where the job cannot be divided so far.
     gpu : dict, optional
         Units of work -> GPU seconds of one; they leave the cores.
     gpus : int
@@ -224,14 +237,14 @@ def predict(
     """
     if workers < 1 or gpus < 1:
         raise ValueError(f"{workers} workers, {gpus} GPUs: expected 1 or more.")
-    gpu = gpu or {}
+    gpu, workers = gpu or {}, min(workers, job.widest or workers)
 
     def total(units: dict[str, float]) -> float:
         return sum(count * getattr(costs, unit) for unit, count in units.items())
 
     on_cores = {unit: n for unit, n in job.work.items() if unit not in gpu}
     return Prediction(
-        *(total(job.start), total(job.driver), total(on_cores)),
+        *(total(job.once), total(job.start), total(job.driver), total(on_cores)),
         sum(n * gpu[unit] for unit, n in job.work.items() if unit in gpu),
         *(workers, gpus, total(job.disk), total(job.held)),
     )

@@ -139,6 +139,9 @@ def sounds(scratch: Path, rounds: int, films) -> Costs:
             rounds,
         )
         yield f"hear_{name}", seconds / len(few) / SOUND_SECONDS
+        heard = hear(model, spec, few)
+        size = heard.logits.nbytes + heard.embeddings.nbytes
+        yield f"bytes_hear_{name}", size / len(few)
     front = open_features.voice("librosa")
     yield (
         "voice_librosa",

@@ -40,7 +40,7 @@ def job_of(corpus, name):
 def test_all_but_the_start_is_linear_in_the_size_of_a_corpus(corpus, job, factor):
     once = predict(job, COSTS)
     more = predict(job_of(corpus.times(factor), job.name), COSTS)
-    assert more.start == once.start
+    assert (more.once, more.start) == (once.once, once.start)
     for name in ("driver", "work", "disk", "held"):
         assert getattr(more, name) == pytest.approx(factor * getattr(once, name))
 
@@ -50,20 +50,28 @@ def test_two_workers_halve_their_own_time_and_nothing_else(corpus, job):
     alone, two = predict(job, COSTS, 1), predict(job, COSTS, 2)
     assert alone.wall - two.wall == pytest.approx(alone.work / 2)
     assert replace(two, workers=1) == alone
-    assert two.processor == alone.processor
+    assert two.processor - alone.processor == pytest.approx(alone.start)
+
+
+def test_what_cannot_be_divided_further_asks_for_no_more_workers():
+    job = corpora.learning(corpora.VOXCELEB1)
+    assert predict(job, COSTS, 64) == predict(job, COSTS, job.widest)
+    sweep = corpora.fusing(corpora.MOSEI, corpora.RUNS)
+    assert predict(sweep, COSTS, 64).workers == 64
 
 
 @pytest.mark.parametrize(("corpus", "job"), JOBS, ids=NAMES)
 def test_no_clips_cost_only_the_start(corpus, job):
     nothing = predict(job_of(corpus.times(0), job.name), COSTS, 3)
-    assert nothing.wall == nothing.processor == nothing.start > 0
+    assert nothing.wall == nothing.start > 0
+    assert nothing.processor == nothing.workers * nothing.start
     assert nothing.disk == nothing.held == 0
 
 
 @pytest.mark.parametrize(("corpus", "job"), JOBS, ids=NAMES)
 def test_every_unit_is_a_cost_that_is_measured(corpus, job):
     known = {each.name for each in fields(UnitCosts)}
-    for part in (job.start, job.driver, job.work, job.disk, job.held):
+    for part in (job.once, job.start, job.driver, job.work, job.disk, job.held):
         assert set(part) <= known
 
 
@@ -88,7 +96,9 @@ def test_a_gpu_takes_work_from_the_cores_and_the_slower_of_both_decides():
     slow = predict(job, COSTS, 4, {"judge_senet50": 1.0}, gpus=2)
     judged = COSTS.judge_senet50 * corpus.faces
     assert cores.wall - fast.wall == pytest.approx(judged / 4)
-    assert slow.wall - slow.start - slow.driver == pytest.approx(corpus.faces / 2)
+    assert slow.wall - slow.once - slow.start - slow.driver == pytest.approx(
+        corpus.faces / 2
+    )
     # What a job does not have, no GPU takes.
     assert predict(job, COSTS, 4, {"word": 1.0}) == cores
 
