@@ -2,7 +2,7 @@
 
     PYTHONPATH=. python benchmarks/scale.py measure --output costs.json
     PYTHONPATH=. python benchmarks/scale.py predict --costs costs.json --workers 2 64
-    PYTHONPATH=. python benchmarks/scale.py check label --costs costs.json
+    PYTHONPATH=. python benchmarks/scale.py check extract --costs costs.json
     PYTHONPATH=. python benchmarks/scale.py check align --costs costs.json --labels DIR
 
 `measure` takes some minutes on one core: medians of rounds over small samples, drawn by
@@ -165,13 +165,12 @@ def main() -> None:
         own.add_argument(f"--{name}", type=float, default=value)
     own.set_defaults(run=run_predict)
     own = commands.add_parser("check", help="predicted and measured, at two sizes")
-    own.add_argument("what", choices=("label", "extract", "align"))
+    own.add_argument("what", choices=("extract", "ray", "label", "align"))
     own.add_argument("--costs", type=Path, default=Path("costs.json"))
     own.add_argument("--clips", type=int, nargs="+", default=[1_000, 10_000])
     own.add_argument("--videos", type=int, nargs="+", default=[330, 0])
     own.add_argument("--images", type=int, default=4, help="of a face track")
-    own.add_argument("--side", type=int, default=64, help="pixels of an image")
-    own.add_argument("--ray", action="store_true", help="extract on Ray, not --local")
+    own.add_argument("--side", type=int, default=160, help="pixels of an image")
     own.add_argument("--labels", type=Path, help="labels.csv and standard_folds.json")
     own.add_argument("--scratch", type=Path, default=Path("scale_scratch"))
     own.set_defaults(run=run_check)

@@ -62,18 +62,21 @@ def check_extract(costs, options, say) -> None:
     for clips in options.clips:
         tracks = options.scratch / f"tracks_{clips}"
         scale_media.write_tracks(tracks, clips, options.images, options.side)
-        way = "ray" if options.ray else "local"
-        output = options.scratch / f"extracted_{clips}_{way}"
-        words = ["extract", "teacher", tracks, "--output", output]
-        words += ["--model", run_name, "--runs", options.scratch / "faces"]
-        words += [] if options.ray else ["--local"]
+        output = options.scratch / f"{options.what}ed_{clips}"
+        words = (
+            ["faces", "label"] if options.what == "label" else ["extract", "teacher"]
+        )
+        words += [tracks, "--model", run_name, "--runs", options.scratch / "faces"]
+        words += ["--output", output]
+        words += ["--local"] if options.what == "extract" else []
+        ray = options.what == "ray"
         used = run([*EMOREC, *words], output, options.scratch / f"{output.name}.log")
         corpus = replace(VOXCELEB1, clips=clips, faces=clips * options.images)
-        workers = len(os.sched_getaffinity(0)) if options.ray else 1
-        told = predict(judging(corpus, ray=options.ray), costs, workers)
-        say(f"\nextract, {clips:,} tracks of {options.images}, {way}:")
+        workers = len(os.sched_getaffinity(0)) if ray else 1
+        told = predict(judging(corpus, ray=ray), costs, workers)
+        say(f"\n{options.what}, {clips:,} tracks of {options.images}:")
         # On Ray the first process has no network, and others have.
-        held = 0 if options.ray else costs.worker_bytes + told.held
+        held = 0 if ray else costs.worker_bytes + told.held
         rows = [
             ("processor seconds", told.processor, used.processor, "s"),
             ("seconds", told.wall, used.wall, "s"),
@@ -82,3 +85,7 @@ def check_extract(costs, options, say) -> None:
             ("disk", told.disk / 1e6, used.disk / 1e6, "MB"),
         ]
         say(table(rows))
+
+
+# The same of three commands: here and on Ray, and the one that keeps a file a clip.
+check_ray = check_label = check_extract

@@ -197,12 +197,12 @@ def words(scratch: Path, rounds: int, films) -> Costs:
     random = np.random.default_rng(0)
     if not path.is_file():
         rows = random.standard_normal((lines, 300)).round(4)
-        text = (f"word{n} {' '.join(map(str, row))}\n" for n, row in enumerate(rows))
+        text = (f"{name(n)} {' '.join(map(str, row))}\n" for n, row in enumerate(rows))
         path.write_text("".join(text))
     yield "vector_line", median(lambda: words_by_vectors(path), rounds) / lines
     said = random.zipf(1.3, 5_000) % lines
     cues = [
-        Cue(i / 2.6, (i + 12) / 2.6, " ".join(f"word{n}" for n in said[i : i + 12]))
+        Cue(i / 2.6, (i + 12) / 2.6, " ".join(map(name, said[i : i + 12])))
         for i in range(0, len(said), 12)
     ]
     seconds = []
@@ -214,6 +214,11 @@ def words(scratch: Path, rounds: int, films) -> Costs:
     rows = front.rows(cues)
     size = rows.features.nbytes + rows.intervals.nbytes
     yield "bytes_word", size / len(said)
+
+
+def name(number: int) -> str:
+    """Return a word of letters, for a number beside a word is a word of its own."""
+    return "".join(chr(ord("a") + int(digit)) for digit in str(number))
 
 
 def alignment(scratch: Path, rounds: int, films) -> Costs:
