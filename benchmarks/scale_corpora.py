@@ -136,12 +136,15 @@ def hearing(corpus: Corpus, network: str = "compact") -> Job:
 
 def voicing(corpus: Corpus) -> Job:
     """Return the job of the voice features of all sounds."""
+    work = {"voice_librosa": corpus.seconds, "clip": corpus.clips, **kept(corpus)}
+    if corpus.shown == "films":
+        work["film_sound"] = corpus.seconds
     return Job(
         "voice features",
         {},
         {"start_program": 1},
         {"list_clip": corpus.clips},
-        {"voice_librosa": corpus.seconds, "clip": corpus.clips, **kept(corpus)},
+        work,
         {"bytes_clip": corpus.clips, "bytes_second_voice": corpus.seconds},
         {"held_clip": corpus.clips},
     )

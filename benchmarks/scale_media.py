@@ -86,6 +86,14 @@ def write_sounds(folder: Path, count: int, seconds: float) -> list[Path]:
     return paths
 
 
+def write_stereo(path: Path, seconds: float) -> None:
+    """Write noise of two channels at 44.1 kHz, as films have."""
+    import soundfile
+
+    noise = np.random.default_rng(0).normal(0, 0.1, (round(44_100 * seconds), 2))
+    soundfile.write(path, noise, 44_100)
+
+
 def write_face_run(folder: Path) -> str:
     """Write a run of the compact face network, weights as drawn; return its name."""
     from emorec.artifacts.runs import RunFolder

@@ -45,7 +45,9 @@ class UnitCosts:
     hear_compact, hear_vggm
         The speech networks, a second of sound, with reading and spectrogram.
     voice_librosa
-        The 62 voice features, a second of sound.
+        The 62 voice features, a second of sound at 16 kHz.
+    film_sound
+        Reading a second of stereo sound at 44.1 kHz, and resampling it.
     word
         The vector of a word.
     vector_line
@@ -91,6 +93,7 @@ class UnitCosts:
     hear_compact: float
     hear_vggm: float
     voice_librosa: float
+    film_sound: float
     word: float
     vector_line: float
     align_video: float

@@ -116,6 +116,7 @@ def decoding(film: Path, rounds: int, size: tuple[int, int]) -> float:
 def sounds(scratch: Path, rounds: int, films) -> Costs:
     """Ask the speech networks, and make the voice features."""
     from emorec.artifacts.spec import Modality, Spec
+    from emorec.features.sound_blocks import sound_blocks
     from emorec.labels import FERPLUS
     from emorec.training import open_features
     from emorec.training.hearing import hear
@@ -147,6 +148,10 @@ def sounds(scratch: Path, rounds: int, films) -> Costs:
         "voice_librosa",
         median(lambda: [front.rows(path) for path in paths], rounds) / total,
     )
+    stereo = scratch / "stereo.wav"
+    scale_media.write_stereo(stereo, 4 * SOUND_SECONDS)
+    read = median(lambda: list(sound_blocks(stereo)), rounds)
+    yield "film_sound", read / SOUND_SECONDS / 4
     rows = front.rows(paths[0])
     yield (
         "bytes_second_voice",
