@@ -165,7 +165,7 @@ def main() -> None:
         own.add_argument(f"--{name}", type=float, default=value)
     own.set_defaults(run=run_predict)
     own = commands.add_parser("check", help="predicted and measured, at two sizes")
-    own.add_argument("what", choices=("extract", "ray", "label", "align"))
+    own.add_argument("what", choices=("extract", "ray", "label", "align", "join"))
     own.add_argument("--costs", type=Path, default=Path("costs.json"))
     own.add_argument("--clips", type=int, nargs="+", default=[1_000, 10_000])
     own.add_argument("--videos", type=int, nargs="+", default=[330, 0])

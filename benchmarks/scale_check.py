@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -89,3 +90,25 @@ def check_extract(costs, options, say) -> None:
 
 # The same of three commands: here and on Ray, and the one that keeps a file a clip.
 check_ray = check_label = check_extract
+
+
+def check_join(costs, options, say) -> None:
+    """Join the scores of a face network with sounds, as large as VoxCeleb1's."""
+    rows = round(VOXCELEB1.faces / VOXCELEB1.clips)
+    begun = 0.0
+    for clips in (100, *options.clips):
+        path = options.scratch / f"scores_{clips}.npz"
+        code = "import sys, scale_media; from pathlib import Path; "
+        code += "getattr(scale_media, sys.argv[1])(Path(sys.argv[2]), *map(int, "
+        code += "sys.argv[3:]))"
+        words = [sys.executable, "-c", code]
+        log = options.scratch / "join.log"
+        write = run([*words, "write_scores", path, clips, rows], options.scratch, log)
+        used = run([*words, "join_scores", path, clips], options.scratch, log)
+        path.unlink()
+        if not begun:
+            begun = used.memory  # of a process that joins next to nothing
+            continue
+        held = costs.held_voice * clips + costs.held_face * clips * rows
+        say(f"\njoin, {clips:,} clips of {rows} faces, after {write.wall:.0f} s:")
+        say(table([("memory", (begun + held) / 1e6, used.memory / 1e6, "MB")]))

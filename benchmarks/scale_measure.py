@@ -146,46 +146,16 @@ def drawn_entries(count: int, rows: int) -> list:
 
 def holding(scratch: Path, rounds: int, films) -> Costs:
     """Join sounds and faces for a student; tell what is held at most meanwhile."""
-    import pandas as pd
-
-    from emorec.artifacts.logits import Logits, write_logits
-    from emorec.corpora.voxceleb import PARTITIONS, Voices
-    from emorec.labels import FERPLUS
-    from emorec.training.voice_data import join
-
     count, lengths, held = 2_000, (1, 33), []
-    random = np.random.default_rng(0)
-    report = pd.DataFrame([], columns=["id", "reason", "left_out"])
     for rows in lengths:
-        ids = [
-            f"id{n // 120:05d}/video_{n % 120 // 8:02d}/{n:05d}" for n in range(count)
-        ]
-        total = count * rows
         path = scratch / f"logits_{rows}.npz"
-        write_logits(
-            path,
-            Logits(
-                *(FERPLUS, ids, np.arange(count + 1) * rows),
-                times=np.tile(np.arange(rows) * 0.24, count),
-                logits=random.standard_normal((total, 8), dtype=np.float32),
-                boxes=np.zeros((total, 4), np.float32),
-                tracks=np.zeros(total, np.int32),
-                settings={"network": "drawn"},
-            ),
-        )
+        scale_media.write_scores(path, count, rows)
         tracemalloc.start()
-        voices = Voices(
-            list(ids),
-            [Path("/corpora/voxceleb/wav", f"{name}.wav") for name in ids],
-            np.array([name.split("/")[0] for name in ids]),
-            np.array([PARTITIONS[n % 3] for n in range(count)]),
-            np.full(count, 128_000),
-            report,
-        )
-        join(voices, [path], "drawn")
+        scale_media.join_scores(path, count)
         held.append(tracemalloc.get_traced_memory()[1] / count)
         tracemalloc.stop()
-    yield from zip(("held_voice", "held_face"), line(lengths, tuple(held)), strict=True)
+    names = ("held_voice", "held_face")
+    yield from zip(names, line(lengths, tuple(held)), strict=True)
 
 
 def words(scratch: Path, rounds: int, films) -> Costs:

@@ -94,6 +94,50 @@ def write_stereo(path: Path, seconds: float) -> None:
     soundfile.write(path, noise, 44_100)
 
 
+def write_scores(path: Path, clips: int, rows: int) -> None:
+    """Write a face network's scores of clips, named as VoxCeleb's."""
+    from emorec.artifacts.logits import Logits, write_logits
+    from emorec.labels import FERPLUS
+
+    total, random = clips * rows, np.random.default_rng(0)
+    more = {
+        "settings": {"network": "drawn"},
+        "times": np.tile(np.arange(rows) * 0.24, clips),
+        "logits": random.standard_normal((total, 8), dtype=np.float32),
+        "boxes": np.zeros((total, 4), np.float32),
+        "tracks": np.zeros(total, np.int32),
+    }
+    edges = np.arange(clips + 1) * rows
+    settings = {"network": "drawn"}
+    write_logits(
+        path, Logits(FERPLUS, names(clips), edges, **arrays, settings=settings)
+    )
+
+
+def names(clips: int) -> list[str]:
+    """Return names of clips, 8 to a video and 15 videos to a speaker."""
+    return [f"id{n // 120:05d}/video_{n % 120 // 8:02d}/{n:05d}" for n in range(clips)]
+
+
+def join_scores(path: Path, clips: int) -> None:
+    """Join such scores with as many sounds, as the training of a student does."""
+    import pandas as pd
+
+    from emorec.corpora.voxceleb import PARTITIONS, Voices
+    from emorec.training.voice_data import join
+
+    ids = names(clips)
+    voices = Voices(
+        ids,
+        [Path("/corpora/voxceleb/wav", f"{name}.wav") for name in ids],
+        np.array([name.split("/")[0] for name in ids]),
+        np.array([PARTITIONS[n % 3] for n in range(clips)]),
+        np.full(clips, 128_000),
+        pd.DataFrame([], columns=["id", "reason", "left_out"]),
+    )
+    join(voices, [path], "drawn")
+
+
 def write_face_run(folder: Path) -> str:
     """Write a run of the compact face network, weights as drawn; return its name."""
     from emorec.artifacts.runs import RunFolder
