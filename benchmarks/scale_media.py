@@ -100,18 +100,15 @@ def write_scores(path: Path, clips: int, rows: int) -> None:
     from emorec.labels import FERPLUS
 
     total, random = clips * rows, np.random.default_rng(0)
-    more = {
-        "settings": {"network": "drawn"},
+    scores = {
         "times": np.tile(np.arange(rows) * 0.24, clips),
         "logits": random.standard_normal((total, 8), dtype=np.float32),
         "boxes": np.zeros((total, 4), np.float32),
         "tracks": np.zeros(total, np.int32),
+        "settings": {"network": "drawn"},
     }
     edges = np.arange(clips + 1) * rows
-    settings = {"network": "drawn"}
-    write_logits(
-        path, Logits(FERPLUS, names(clips), edges, **arrays, settings=settings)
-    )
+    write_logits(path, Logits(FERPLUS, names(clips), edges, **scores))
 
 
 def names(clips: int) -> list[str]:
