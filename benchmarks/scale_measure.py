@@ -150,6 +150,7 @@ def holding(scratch: Path, rounds: int, films) -> Costs:
     for rows in lengths:
         path = scratch / f"logits_{rows}.npz"
         scale_media.write_scores(path, count, rows)
+        scale_media.join_scores(path, count)  # imports stay
         tracemalloc.start()
         scale_media.join_scores(path, count)
         held.append(tracemalloc.get_traced_memory()[1] / count)
