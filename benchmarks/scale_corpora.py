@@ -97,7 +97,8 @@ CORPORA = (MOSEI, VOXCELEB1, VOXCELEB2, MILLION, MILLION_LONG)
 
 def kept(corpus: Corpus) -> dict[str, float]:
     """Return what it takes to write the clips of a corpus into shards."""
-    return {"keep": corpus.clips, "shard": corpus.clips / SHARD}
+    clips = corpus.clips
+    return {"note": clips, "keep": clips, "shard": clips / SHARD}
 
 
 def judging(corpus: Corpus, network: str = "compact", ray: bool = False) -> Job:
@@ -231,6 +232,7 @@ def limits(corpus: Corpus, costs: UnitCosts) -> dict[str, tuple[float, str]]:
         "clips": (corpus.clips, ""),
         "finding all clips": (costs.list_clip * corpus.clips, "s"),
         "first process of an extraction holds": (costs.held_clip * corpus.clips, "B"),
+        "on Ray, what is sent": (costs.bytes_task * corpus.clips, "B"),
         "plan.csv": (costs.bytes_plan * corpus.clips, "B"),
         "files in shards/": (shards, ""),
         "a shard of faces": (shard, "B"),

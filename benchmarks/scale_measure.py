@@ -8,6 +8,7 @@ the clock, as its processes are not this one's.
 from __future__ import annotations
 
 import itertools
+import pickle
 import statistics
 import subprocess
 import sys
@@ -60,23 +61,39 @@ def starts(scratch: Path, rounds: int, films) -> Costs:
 
 
 def listing(scratch: Path, rounds: int, films) -> Costs:
-    """Find tracks, and tell what the first process keeps of each."""
-    from emorec.corpora.clips import find_clips
+    """Find tracks and plan their shards; tell what is held of each, and what is sent."""
+    from emorec.cluster.extraction import opened
+    from emorec.cluster.extraction_notes import noted
+    from emorec.training.recipes import recipe
 
-    count = 2_000
-    folder = scratch / "many"
-    scale_media.write_tracks(folder, count, 1, SIDE)
+    from emorec.artifacts.locations import location
 
-    def look() -> list:
-        found = [(clip, clip.path.stat()) for clip in find_clips([folder])]
-        return [(clip, s.st_size, s.st_mtime_ns) for clip, s in found]
+    sizes, seconds, held = (200, 2_000), [], []
+    numbers = itertools.count()
 
-    yield "list_clip", median(look, rounds) / count
-    tracemalloc.start()
-    kept = look()
-    size = tracemalloc.get_traced_memory()[0]
-    tracemalloc.stop()
-    yield "held_clip", size / len(kept)
+    def plan(folder: Path) -> int:
+        output = scratch / f"planned_{next(numbers)}"
+        with opened(recipe("faces"), [folder], output, say=lambda text: None) as own:
+            return sum(len(pickle.dumps(task)) for task in own.tasks())
+
+    for size in sizes:
+        folder = scratch / f"many_{size}"
+        scale_media.write_tracks(folder, size, 1, SIDE)
+        seconds.append(median(lambda folder=folder: plan(folder), rounds))
+        tracemalloc.start()
+        sent = plan(folder)
+        held.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+    yield "list_clip", line(sizes, tuple(seconds))[1]
+    yield "held_clip", line(sizes, tuple(held))[1]
+    yield "bytes_task", sent / size
+
+    def note() -> None:
+        with noted(location(scratch / "notes"), "00000") as own:
+            for number in range(size):
+                own.begin(f"id00012/21Uxsk56VDQ/{number:05d}")
+
+    yield "note", median(note, rounds) / size
 
 
 def shards(scratch: Path, rounds: int, films) -> Costs:

@@ -31,9 +31,10 @@ class UnitCosts:
         Once: a command without a network; with a face network, until its first clip;
         Ray on this machine.
     list_clip
-        The first process: finding a clip, its bytes and time.
-    clip, keep, shard
-        A worker: opening a clip; a clip that it writes into a shard; a shard.
+        The first process: finding a clip, its bytes and time, and giving it a shard.
+    clip, note, keep, shard
+        A worker: opening a clip; writing down which it has in hand; a clip that it
+        writes into a shard; a shard.
     face_image
         Reading a face out of a JPEG of 160 x 160.
     film_frame, crop_frame
@@ -66,6 +67,8 @@ class UnitCosts:
     bytes_clip, bytes_face, bytes_second_voice, bytes_word, bytes_plan
         On disk: a clip in a shard, a face's row, a second's rows of the voice, a word's
         row, a clip in plan.csv.
+    bytes_task
+        What a process is sent of a clip.
     bytes_hear_compact, bytes_hear_vggm
         On disk: what a speech network says of a clip, and its embedding.
     held_clip, held_segment, held_voice, held_face
@@ -81,6 +84,7 @@ class UnitCosts:
     start_ray: float
     list_clip: float
     clip: float
+    note: float
     keep: float
     shard: float
     face_image: float
@@ -110,6 +114,7 @@ class UnitCosts:
     bytes_hear_compact: float
     bytes_hear_vggm: float
     bytes_plan: float
+    bytes_task: float
     held_clip: float
     held_segment: float
     held_voice: float
