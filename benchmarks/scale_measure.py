@@ -61,7 +61,7 @@ def starts(scratch: Path, rounds: int, films) -> Costs:
 
 
 def listing(scratch: Path, rounds: int, films) -> Costs:
-    """Find tracks and plan their shards; tell what is held of each, and what is sent."""
+    """Find tracks and plan their shards; tell what is held and sent of each."""
     from emorec.cluster.extraction import opened
     from emorec.cluster.extraction_notes import noted
     from emorec.training.recipes import recipe
