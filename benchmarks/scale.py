@@ -169,7 +169,7 @@ def main() -> None:
     own.add_argument("--costs", type=Path, default=Path("costs.json"))
     own.add_argument("--clips", type=int, nargs="+", default=[1_000, 10_000])
     own.add_argument("--videos", type=int, nargs="+", default=[330, 0])
-    own.add_argument("--images", type=int, default=4, help="of a face track")
+    own.add_argument("--images", type=int, default=2, help="of a face track")
     own.add_argument("--side", type=int, default=160, help="pixels of an image")
     own.add_argument("--labels", type=Path, help="labels.csv and standard_folds.json")
     own.add_argument("--scratch", type=Path, default=Path("scale_scratch"))

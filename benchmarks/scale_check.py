@@ -69,10 +69,13 @@ def check_extract(costs, options, say) -> None:
         )
         words += [tracks, "--model", run_name, "--runs", options.scratch / "faces"]
         words += ["--output", output]
-        words += ["--local"] if options.what == "extract" else []
+        # A core each, as the model has it.
+        words += ["--local", "--cpus", 1] if options.what == "extract" else []
         ray = options.what == "ray"
         used = run([*EMOREC, *words], output, options.scratch / f"{output.name}.log")
-        corpus = replace(VOXCELEB1, clips=clips, faces=clips * options.images)
+        # All have the same number of images, by default a power of two.
+        faces = clips * options.images
+        corpus = replace(VOXCELEB1, clips=clips, faces=faces, filled=1.0)
         workers = len(os.sched_getaffinity(0)) if ray else 1
         told = predict(judging(corpus, ray=ray), costs, workers)
         say(f"\n{options.what}, {clips:,} tracks of {options.images}:")

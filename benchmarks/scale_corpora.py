@@ -28,6 +28,8 @@ class Corpus:
         Frames a second of the films.
     source : str
         Where the numbers are from.
+    filled : float
+        Faces of a clip's last batch are computed as so many; see `judged`.
     """
 
     name: str
@@ -38,6 +40,7 @@ class Corpus:
     shown: str
     fps: float
     source: str
+    filled: float = 4 / 3
 
     @property
     def seconds(self) -> float:
@@ -64,6 +67,7 @@ WORDS = 2.6
 RUNS, EPOCHS = 168, 30
 # Cores of a training: so many were tried.
 TRAINED_ON = 2
+BATCH = 128
 # Clips of a shard; clips that fail, an assumption.
 SHARD, FAILED = 64, 0.01
 
@@ -101,9 +105,21 @@ def kept(corpus: Corpus) -> dict[str, float]:
     return {"note": clips, "keep": clips, "shard": clips / SHARD}
 
 
+def judged(corpus: Corpus) -> float:
+    """Return the faces that a network computes, with those that fill up batches.
+
+    The faces of a clip go in batches of 128, the last one filled up to a power of two:
+    by a third, when numbers of faces between two powers are equally frequent.
+    """
+    if not corpus.clips:
+        return 0.0
+    full, last = divmod(corpus.faces / corpus.clips, BATCH)
+    return corpus.clips * (full * BATCH + last * corpus.filled)
+
+
 def judging(corpus: Corpus, network: str = "compact", ray: bool = False) -> Job:
     """Return the job of a face network's scores of all faces of a corpus."""
-    work = {"clip": corpus.clips, **kept(corpus), f"judge_{network}": corpus.faces}
+    work = {"clip": corpus.clips, **kept(corpus), f"judge_{network}": judged(corpus)}
     if corpus.shown == "images":
         work["face_image"] = corpus.faces
     else:

@@ -45,7 +45,8 @@ def clips(scratch: Path, rounds: int, films) -> Costs:
         yield f"judge_{name}", seconds / count
         if name == "compact":
             network = judge
-    sizes, whole = (1, 33), []
+    # Powers of two, for batches are filled up to one.
+    sizes, whole = (1, 32), []
     for images in sizes:
         folder = scratch / f"tracks_{images}"
         paths = scale_media.write_tracks(folder, TRACKS, images, SIDE)

@@ -80,7 +80,16 @@ def test_a_dearer_unit_makes_a_job_dearer_by_so_many():
     job = corpora.judging(corpora.VOXCELEB1)
     dearer = replace(COSTS, judge_compact=COSTS.judge_compact + 2)
     difference = predict(job, dearer).work - predict(job, COSTS).work
-    assert difference == pytest.approx(2 * corpora.VOXCELEB1.faces)
+    assert difference == pytest.approx(2 * corpora.judged(corpora.VOXCELEB1))
+
+
+def test_batches_are_filled_up_by_a_third_at_most_where_clips_are_short():
+    for corpus in corpora.CORPORA:
+        assert corpus.faces <= corpora.judged(corpus) <= 4 / 3 * corpus.faces
+    long = corpora.MILLION_LONG
+    assert corpora.judged(long) == pytest.approx(long.faces, rel=0.01)
+    short = corpora.VOXCELEB1
+    assert corpora.judged(short) == pytest.approx(4 / 3 * short.faces)
 
 
 def test_ray_costs_its_start_and_nothing_else():
@@ -95,8 +104,8 @@ def test_a_gpu_takes_work_from_the_cores_and_the_slower_of_both_decides():
     cores = predict(job, COSTS, 4)
     fast = predict(job, COSTS, 4, {"judge_senet50": 1e-9})
     slow = predict(job, COSTS, 4, {"judge_senet50": 1.0}, gpus=2)
-    judged = COSTS.judge_senet50 * corpus.faces
-    assert cores.wall - fast.wall == pytest.approx(judged / 4)
+    judged = corpora.judged(corpus)
+    assert cores.wall - fast.wall == pytest.approx(COSTS.judge_senet50 * judged / 4)
     assert slow.wall - slow.once - slow.start - slow.driver == pytest.approx(
         corpus.faces / 2
     )
