@@ -7,7 +7,7 @@ from dataclasses import fields, replace
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "benchmarks"))
@@ -21,6 +21,8 @@ COSTS = UnitCosts(
 JOBS = [(corpus, job) for corpus in corpora.CORPORA for job in corpora.jobs(corpus)]
 NAMES = [f"{corpus.name}: {job.name}" for corpus, job in JOBS]
 times = st.floats(0.01, 1e6)
+# Of each of many jobs.
+few = settings(max_examples=5)
 
 
 def job_of(corpus, name):
@@ -35,6 +37,7 @@ def job_of(corpus, name):
     return next(made for made in (make(corpus) for make in makers) if made.name == name)
 
 
+@few
 @pytest.mark.parametrize(("corpus", "job"), JOBS, ids=NAMES)
 @given(factor=times)
 def test_all_but_the_start_is_linear_in_the_size_of_a_corpus(corpus, job, factor):
