@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import platform
 import tempfile
 import time
@@ -26,6 +27,8 @@ from pathlib import Path
 
 from scale_corpora import CORPORA, Corpus, jobs, limits
 from scale_model import Prices, UnitCosts, predict
+
+CHECKS = ("extract", "ray", "label", "align", "join", "plan")
 
 
 def say(text: str) -> None:
@@ -144,6 +147,11 @@ def run_check(options: argparse.Namespace) -> None:
 
     costs = UnitCosts.read(options.costs)
     options.scratch.mkdir(parents=True, exist_ok=True)
+    # For processes that draw.
+    own = os.pathsep.join(
+        [str(Path(__file__).parent), os.environ.get("PYTHONPATH", "")]
+    )
+    os.environ["PYTHONPATH"] = own
     getattr(scale_check, f"check_{options.what}")(costs, options, say)
 
 
@@ -165,7 +173,7 @@ def main() -> None:
         own.add_argument(f"--{name}", type=float, default=value)
     own.set_defaults(run=run_predict)
     own = commands.add_parser("check", help="predicted and measured, at two sizes")
-    own.add_argument("what", choices=("extract", "ray", "label", "align", "join"))
+    own.add_argument("what", choices=[*CHECKS])
     own.add_argument("--costs", type=Path, default=Path("costs.json"))
     own.add_argument("--clips", type=int, nargs="+", default=[1_000, 10_000])
     own.add_argument("--videos", type=int, nargs="+", default=[330, 0])

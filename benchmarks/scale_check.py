@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
+import shutil
 import sys
 from dataclasses import replace
 from pathlib import Path
 
 from scale_corpora import MOSEI, VOXCELEB1, aligning, judging
 from scale_model import predict
-from scale_watch import EMOREC, run
+from scale_watch import EMOREC, Used, run
 
 
 def table(rows: list[tuple[str, float, float, str]]) -> str:
@@ -96,22 +97,43 @@ check_ray = check_label = check_extract
 
 
 def check_join(costs, options, say) -> None:
-    """Join the scores of a face network with sounds, as large as VoxCeleb1's."""
+    """Join the scores of a face network with sounds, up to as many as VoxCeleb1's."""
     rows = round(VOXCELEB1.faces / VOXCELEB1.clips)
+    held = costs.held_voice + rows * costs.held_face
     begun = 0.0
     for clips in (100, *options.clips):
         path = options.scratch / f"scores_{clips}.npz"
-        code = "import sys, scale_media; from pathlib import Path; "
-        code += "getattr(scale_media, sys.argv[1])(Path(sys.argv[2]), *map(int, "
-        code += "sys.argv[3:]))"
-        words = [sys.executable, "-c", code]
-        log = options.scratch / "join.log"
-        write = run([*words, "write_scores", path, clips, rows], options.scratch, log)
-        used = run([*words, "join_scores", path, clips], options.scratch, log)
+        made_by("write_scores", path, clips, rows)
+        used = made_by("join_scores", path, clips)
         path.unlink()
-        if not begun:
-            begun = used.memory  # of a process that joins next to nothing
-            continue
-        held = costs.held_voice * clips + costs.held_face * clips * rows
-        say(f"\njoin, {clips:,} clips of {rows} faces, after {write.wall:.0f} s:")
-        say(table([("memory", (begun + held) / 1e6, used.memory / 1e6, "MB")]))
+        # A process that joins next to nothing has its imports.
+        begun = begun or used.memory
+        told = (begun + held * clips) / 1e6
+        say(f"\njoin, {clips:,} clips of {rows} faces:")
+        say(table([("memory", told, used.memory / 1e6, "MB")]))
+
+
+def check_plan(costs, options, say) -> None:
+    """Plan an extraction of clips that are names only, up to as many as VoxCeleb2's."""
+    held = costs.held_clip + costs.bytes_task
+    begun = 0.0
+    for clips in (100, *options.clips):
+        output = options.scratch / f"planned_{clips}"
+        used = made_by("plan", output, clips)
+        disk = sum(path.stat().st_size for path in output.iterdir())
+        shutil.rmtree(output)
+        begun = begun or used.memory
+        told = (begun + held * clips) / 1e6
+        say(f"\nplan, {clips:,} clips, {used.processor:.0f} s:")
+        rows = [("memory", told, used.memory / 1e6, "MB")]
+        rows += [("disk", costs.bytes_plan * clips / 1e6, disk / 1e6, "MB")]
+        say(table(rows))
+
+
+def made_by(name: str, path: Path, *numbers: int) -> Used:
+    """Call a function of scale_media in a process of its own."""
+    code = "import sys, scale_media; from pathlib import Path; "
+    code += "getattr(scale_media, sys.argv[1])(Path(sys.argv[2]), "
+    code += "*map(int, sys.argv[3:]))"
+    words = [sys.executable, "-c", code, name, path, *numbers]
+    return run(words, path.parent / "nothing", path.parent / "made.log")

@@ -62,11 +62,10 @@ def starts(scratch: Path, rounds: int, films) -> Costs:
 
 def listing(scratch: Path, rounds: int, films) -> Costs:
     """Find tracks and plan their shards; tell what is held and sent of each."""
+    from emorec.artifacts.locations import location
     from emorec.cluster.extraction import opened
     from emorec.cluster.extraction_notes import noted
     from emorec.training.recipes import recipe
-
-    from emorec.artifacts.locations import location
 
     sizes, seconds, held = (200, 2_000), [], []
     numbers = itertools.count()

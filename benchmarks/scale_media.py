@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import io
-from dataclasses import asdict
+import pickle
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 
@@ -133,6 +135,37 @@ def join_scores(path: Path, clips: int) -> None:
         pd.DataFrame([], columns=["id", "reason", "left_out"]),
     )
     join(voices, [path], "drawn")
+
+
+@dataclass(frozen=True)
+class Named:
+    """A recipe of so many clips that are names and places only; nothing reads them."""
+
+    count: int
+    kind: ClassVar[str] = "named"
+
+    def settings(self) -> dict:
+        """Return what decides the arrays: nothing."""
+        return {"arrays": []}
+
+    def sources(self, paths) -> list:
+        """Return the clips."""
+        from emorec.training.recipes import Source
+
+        folder, stamp = Path("/corpora/voxceleb/mp4"), (123_456, 1_700_000_000_000)
+        return [
+            Source(name, {"clip": folder / f"{name}.mp4"}, stamp)
+            for name in names(self.count)
+        ]
+
+
+def plan(output: Path, clips: int) -> None:
+    """Plan an extraction, and pack its tasks, as the first process does on Ray."""
+    from emorec.cluster.extraction import opened
+
+    with opened(Named(clips), [output], output, say=lambda text: None) as own:
+        packed = [pickle.dumps(task) for task in own.tasks()]
+        print(sum(map(len, packed)))
 
 
 def write_face_run(folder: Path) -> str:
