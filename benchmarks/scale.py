@@ -36,8 +36,9 @@ def say(text: str) -> None:
 
 
 def duration(seconds: float) -> str:
-    """Return seconds, minutes, hours, days or years, whichever is readable."""
+    """Return milliseconds up to years, whichever is readable."""
     for limit, unit, name in (
+        (0.1, 1e-3, "ms"),
         (120, 1, "s"),
         (7_200, 60, "min"),
         (48 * 3600, 3600, "h"),
