@@ -1,5 +1,6 @@
 """The laws of what a corpus costs (benchmarks/scale_model.py), and its watch."""
 
+import json
 import os
 import sys
 import time
@@ -11,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "benchmarks"))
+import scale
 import scale_corpora as corpora
 import scale_watch
 from scale_model import Prices, UnitCosts, line, predict
@@ -159,6 +161,40 @@ def test_numbers_of_workers_that_cannot_be_are_refused():
         predict(corpora.judging(corpora.MOSEI), COSTS, 0)
 
 
+def test_predictions_are_printed_for_all_corpora_and_told_as_json(
+    tmp_path, capsys, monkeypatch
+):
+    path = tmp_path / "costs.json"
+    path.write_text(json.dumps({"costs": COSTS.to_dict()}))
+    words = ["predict", "--costs", str(path), "--workers", "3", "--core_hour", "2"]
+    monkeypatch.setattr(sys, "argv", ["scale.py", *words])
+    scale.main()
+    out = capsys.readouterr().out
+    assert [c.name for c in corpora.CORPORA if f"\n{c.name}: " not in out] == []
+    told = json.loads(out.splitlines()[-1])
+    assert [(row["corpus"], row["job"]) for row in told] == [
+        (corpus.name, job.name) for corpus, job in JOBS
+    ]
+    for row, (_, job) in zip(told, JOBS, strict=True):
+        assert row["work"] == pytest.approx(predict(job, COSTS).work)
+
+
+@pytest.mark.parametrize("word", ["judge_senet50", "judge=1", "=1"])
+def test_units_that_are_none_are_refused(word):
+    with pytest.raises(SystemExit, match="UNIT=SECONDS"):
+        scale.units([word])
+
+
+def test_numbers_are_told_in_units_that_can_be_read():
+    assert scale.duration(0.02) == "20 ms"
+    assert scale.duration(90) == "90 s"
+    assert scale.duration(7200) == "2 h"
+    assert scale.duration(3 * 365.25 * 86400) == "3 a"
+    assert scale.size(2.5e9) == "2.5 GB"
+    assert scale.size(0) == "-"
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 def test_the_watch_counts_what_a_command_and_its_children_use(tmp_path):
     code = (
         "import subprocess, sys, time; held = bytearray(80_000_000)\n"
