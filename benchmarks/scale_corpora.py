@@ -252,8 +252,6 @@ def limits(corpus: Corpus, costs: UnitCosts) -> dict[str, tuple[float, str]]:
         "plan.csv": (costs.bytes_plan * corpus.clips, "B"),
         "files in shards/": (shards, ""),
         "a shard of faces": (shard, "B"),
-        # Each writing looks past all files of the folder, half of them on average.
-        "looking through shards/, in all": (costs.file_there * shards**2 / 2, "s"),
         "writing shards.csv once": (costs.index_row * shards, "s"),
         f"writing failures.csv once, {FAILED:.0%}": (costs.index_row * failed, "s"),
         "segments if labelled as CMU-MOSEI": (segments, ""),

@@ -96,12 +96,11 @@ def listing(scratch: Path, rounds: int, films) -> Costs:
 
 
 def shards(scratch: Path, rounds: int, films) -> Costs:
-    """Write shards, their index, and into a folder that is full of files."""
+    """Write shards and their index."""
     import pandas as pd
 
     from emorec.artifacts.shards import write_shard
     from emorec.artifacts.stores import INDEX_COLUMNS
-    from emorec.files import whole_file
 
     def path() -> Path:
         return scratch / "shards" / f"{time.time_ns()}.h5"
@@ -120,16 +119,7 @@ def shards(scratch: Path, rounds: int, films) -> Costs:
     yield from zip(names, line(lengths, tuple(bytes_)), strict=True)
     name = "id00012/21Uxsk56VDQ/00001.mp4"
     yield "bytes_plan", len(f"17628,{name},123456,1700000000000000000\n")
-    many, folder = 20_000, scratch / "many_files"
-    folder.mkdir(exist_ok=True)
-    for number in range(many):
-        folder.joinpath(f"{number:05d}.h5").touch()
-
-    def write() -> None:
-        with whole_file(folder / "00000.h5") as temporary:
-            temporary.touch()
-
-    yield "file_there", median(write, 3 * rounds) / many
+    many = 20_000
     rows = [(n, 64, 1, 148_211) for n in range(many)]
 
     def index() -> bytes:

@@ -60,8 +60,6 @@ class UnitCosts:
         to three layers, batches of 64, 20 words.
     learn_compact, learn_vggm
         Training the speech student, a part of 4 s.
-    file_there
-        Looking past a file in the folder that another one is written to.
     index_row
         Writing a row of the table of finished shards, or of failures.
     bytes_clip, bytes_face, bytes_second_voice, bytes_word, bytes_plan
@@ -105,7 +103,6 @@ class UnitCosts:
     fuse_segment: float
     learn_compact: float
     learn_vggm: float
-    file_there: float
     index_row: float
     bytes_clip: float
     bytes_face: float
