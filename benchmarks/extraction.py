@@ -9,7 +9,10 @@ Three measurements, each run in a process of its own.
 in one process that writes an .npz for each clip. Beside it: ``--local``, and Ray with
 each number of workers, every process on a core of its own. Ratios are those of one
 round, in which all ways run one after another; the median of rounds counts. *Steady* is
-the time from the first shard to the last one, *all* includes the processes' start.
+the time from each worker's first shard to the last one, *all* includes the processes'
+start. *Cores* are the seconds of processor's work of the workers in each second: on a
+machine whose cores are now fast and now slow, because others use them, too, these tell
+what clips/s do not.
 
 *Memory*: of clips without work, the command's, a worker's and what lies between them.
 
@@ -145,18 +148,30 @@ def one(given: dict) -> dict:
             measured = own.measured
             result = {
                 "memory": {k: round(v / 1e6) for k, v in measured.memory.items()},
+                "cores": cores(measured, told),
                 "between_mb": round(measured.store / 1e6),
                 "waiting": {
                     role: round(measured.waiting(role), 3) for role in measured.busy
                 },
             }
         ended = time.perf_counter()
-    after_first = sum(clips for _, clips in told[1:])
+    # From when every worker has ended its first shard.
+    first = given.get("workers", 1) - 1
+    after_first = sum(clips for _, clips in told[first + 1 :])
     return result | {
         "all_s": round(ended - began, 3),
-        "steady": round(after_first / (told[-1][0] - told[0][0]), 3),
+        "steady": round(after_first / (told[-1][0] - told[first][0]), 3),
         "command_mb": round(peak_memory() / 1e6),
     }
+
+
+def cores(measured, told: list[tuple[float, int]]) -> float:
+    """Return how many cores the workers used from their first clip to their last."""
+    if not measured.processor:  # this process alone
+        return 1.0
+    # The first shard had begun when it was told.
+    before = measured.busy["worker"] / len(told)
+    return round(measured.processor["worker"] / (told[-1][0] - told[0][0] + before), 3)
 
 
 def measured(**given) -> dict:
@@ -193,6 +208,7 @@ def speed(workers: list[int], clips: int, milliseconds: float, rounds: int) -> d
             "ratio": round(
                 statistics.median(a["steady"] / b["steady"] for a, b in pairs), 3
             ),
+            "cores": statistics.median(run.get("cores", 1.0) for run in runs),
             "ratios": [round(a["steady"] / b["steady"], 3) for a, b in pairs],
         }
     return table
@@ -213,12 +229,14 @@ def main() -> None:
     found["speed"] = speed(
         arguments.workers, arguments.clips, arguments.milliseconds, arguments.rounds
     )
-    print("way       clips/s   of the loop's  rounds                seconds in all")
+    print(
+        "way       clips/s   of the loop's  rounds                cores seconds in all"
+    )
     for name, row in found["speed"].items():
         ratios = " ".join(f"{ratio:.2f}" for ratio in row["ratios"])
         print(
             f"{name:8s} {row['steady']:8.2f} {row['ratio']:15.3f}  {ratios:20s} "
-            f"{row['all_s']:8.1f}"
+            f"{row['cores']:6.2f} {row['all_s']:8.1f}"
         )
     found["memory"] = {
         str(count): measured(rounds=0, clips=count, way="ray", workers=2)

@@ -25,6 +25,8 @@ class Usage(NamedTuple):
         `READER` or `WORKER`.
     busy, idle : float
         Seconds with the shard, and before it.
+    processor : float
+        Seconds of processor's work for the shard, of all threads.
     memory : int
         Most bytes since the process began.
     """
@@ -32,6 +34,7 @@ class Usage(NamedTuple):
     role: str
     busy: float
     idle: float
+    processor: float
     memory: int
 
 
@@ -43,7 +46,7 @@ class Measured:
     ----------
     memory : dict
         Role -> most bytes of one process.
-    busy, idle : dict
+    busy, idle, processor : dict
         Role -> seconds of all processes.
     store : int
         Most bytes that lay between processes.
@@ -52,6 +55,7 @@ class Measured:
     memory: dict[str, int] = field(default_factory=dict)
     busy: dict[str, float] = field(default_factory=dict)
     idle: dict[str, float] = field(default_factory=dict)
+    processor: dict[str, float] = field(default_factory=dict)
     store: int = 0
 
     def add(self, usage: Usage) -> None:
@@ -60,6 +64,7 @@ class Measured:
         self.memory[role] = max(self.memory.get(role, 0), usage.memory)
         self.busy[role] = self.busy.get(role, 0) + usage.busy
         self.idle[role] = self.idle.get(role, 0) + usage.idle
+        self.processor[role] = self.processor.get(role, 0) + usage.processor
 
     def waiting(self, role: str) -> float:
         """Return the share of their time in which processes waited."""
@@ -73,12 +78,12 @@ class Clock:
     def __init__(self, role: str) -> None:
         self._role = role
         self._ended: float | None = None
-        self._busy = self._idle = 0.0
+        self._busy = self._idle = self._processor = 0.0
 
     @contextmanager
     def busy(self) -> Iterator[None]:
         """Count the block as work."""
-        began = time.perf_counter()
+        began, worked = time.perf_counter(), time.process_time()
         # Before its first shard a process was not there.
         self._idle = began - self._ended if self._ended is not None else 0.0
         try:
@@ -86,10 +91,12 @@ class Clock:
         finally:
             self._ended = time.perf_counter()
             self._busy = self._ended - began
+            self._processor = time.process_time() - worked
 
     def usage(self) -> Usage:
         """Return what the last block took."""
-        return Usage(self._role, self._busy, self._idle, peak_memory())
+        times = self._busy, self._idle, self._processor
+        return Usage(self._role, *times, peak_memory())
 
 
 class StoreWatch:
