@@ -188,7 +188,9 @@ def test_of_many_emotions_the_strongest_are_drawn_and_the_others_added():
     ids=str.__len__,
 )
 def test_titles_of_any_script_are_drawn_without_a_warning(title, tmp_path):
-    content = table(rows(windows(2), probabilities(2), model=title or "x"))
+    # Tables of pandas with pyarrow hold no half characters; names of models have none.
+    model = title.replace("\udc80", "") or "x"
+    content = table(rows(windows(2), probabilities(2), model=model))
     save(timeline_figure(content, title, 2), tmp_path / "figure.png")
     shown, families = lettering.lettered(title)
     assert len(shown) <= len(title) and families[0] == "DejaVu Sans"
